@@ -1,0 +1,23 @@
+//! What every long operation is handed: clock, progress, and the word to stop.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, SystemClock};
+use crate::progress::Progress;
+
+/// Cheap to clone; all clones share one cancellation.
+#[derive(Debug, Clone)]
+pub struct Context {
+    pub clock: Arc<dyn Clock>,
+    pub progress: Progress,
+    /// Fired by Ctrl-C, SIGTERM and `--timeout`: finish or drop the step, release locks, leave with `Interrupted`.
+    pub cancel: CancellationToken,
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Self { clock: Arc::new(SystemClock), progress: Progress::default(), cancel: CancellationToken::new() }
+    }
+}

@@ -1,0 +1,103 @@
+//! The kinds of data that must survive, each read, written back and compared by what was recorded.
+//! Owns what the kinds share: what a capture yields and what a comparison says. Refuses to know
+//! recovery points: those are the verbs'.
+
+pub mod postgres;
+pub mod redis;
+pub mod volume;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::repository::TreeId;
+
+/// One data set, read into the repository; not a snapshot until the verb saves one.
+#[derive(Debug, Clone)]
+pub struct Captured {
+    pub tree: TreeId,
+    /// The instant that the bytes stand for: the exported snapshot's, the RDB's, the walk's start.
+    pub instant: Timestamp,
+    /// Bytes read from the source.
+    pub bytes: u64,
+    /// Files, tables or keys.
+    pub items: u64,
+    /// What a person should know although the snapshot is whole; the verb exits 3 where there are any.
+    pub warnings: Vec<String>,
+    /// What could not be kept and is said so in the manifest (foreign tables' rows, logical slots …); no failure.
+    pub notes: Vec<String>,
+    /// The content digest over all of the data set where the kind has one, as hex.
+    pub digest: Option<String>,
+    /// What wrote the data: `postgresql 15.8`, `redis 7.0.15`, `volume`.
+    pub source_version: String,
+}
+
+/// What a capture is expected to read, by the source's own figures; shown before it begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Estimate {
+    pub bytes: u64,
+    /// Files, tables or keys.
+    pub items: u64,
+}
+
+/// What was compared with what was recorded; never just "ok".
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Comparison {
+    /// How many of each kind of thing were compared: `tables` 12, `rows` 40000, `files` 7, `sequences` 3 …
+    pub compared: std::collections::BTreeMap<String, u64>,
+    /// What is not as recorded; the first [`Comparison::MAX_LISTED`] of them.
+    pub differences: Vec<Difference>,
+    /// How many there are in all.
+    pub difference_count: u64,
+    /// What could not be compared and why: module types, floats across server 12.
+    pub not_comparable: Vec<String>,
+    /// What could not be brought back and is no difference of content: ownership as a non-root user …
+    pub notes: Vec<String>,
+}
+
+/// One thing that is not as recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Difference {
+    /// `table public.messages`, `file avatars/7.png`, `sequence public.users_id_seq`, `database 0`.
+    pub what: String,
+    pub expected: String,
+    pub found: String,
+}
+
+impl Comparison {
+    /// Memory stays bounded when everything differs.
+    pub const MAX_LISTED: usize = 1_000;
+
+    pub fn count(&mut self, kind: &str, number: u64) {
+        *self.compared.entry(kind.to_owned()).or_default() += number;
+    }
+
+    pub fn differs(&mut self, what: impl Into<String>, expected: impl ToString, found: impl ToString) {
+        self.difference_count += 1;
+        if self.differences.len() < Self::MAX_LISTED {
+            self.differences.push(Difference {
+                what: what.into(),
+                expected: expected.to_string(),
+                found: found.to_string(),
+            });
+        }
+    }
+
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.difference_count == 0
+    }
+
+    pub fn absorb(&mut self, other: Self) {
+        for (kind, number) in other.compared {
+            self.count(&kind, number);
+        }
+        self.difference_count += other.difference_count;
+        let room = Self::MAX_LISTED.saturating_sub(self.differences.len());
+        self.differences.extend(other.differences.into_iter().take(room));
+        self.not_comparable.extend(other.not_comparable);
+        self.notes.extend(other.notes);
+    }
+}

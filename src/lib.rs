@@ -1,0 +1,18 @@
+//! Drydock keeps a self-hosted stack upgradable and recoverable.
+//!
+//! The direction of use is `cli → verbs (snapshot, restore, maintain) → data → repository → storage`;
+//! `stack`, `failure`, `clock`, `progress` and `context` lie below all of them. `tests/architecture.rs` holds that.
+
+pub mod cli;
+pub mod clock;
+pub mod context;
+pub mod data;
+pub mod failure;
+pub mod finding;
+pub mod maintain;
+pub mod progress;
+pub mod repository;
+pub mod restore;
+pub mod snapshot;
+pub mod stack;
+pub mod storage;

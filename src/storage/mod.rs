@@ -1,0 +1,100 @@
+//! Objects in a local folder or in S3. Owns names, atomicity, durability and the words for what went wrong;
+//! refuses to know what the bytes mean.
+//!
+//! Keys are `/`-separated, relative to the store's prefix (`repository/config`, `stack.json`).
+
+use std::fmt::Debug;
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::failure::{Category, Failure};
+
+/// One stored object as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectMeta {
+    /// Relative to the store's prefix.
+    pub key: String,
+    pub bytes: u64,
+    /// By the store's clock.
+    pub modified: Timestamp,
+}
+
+/// Whether a create-if-absent was the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    New,
+    Exists,
+}
+
+/// Where objects live. `Arc<dyn Store>` everywhere; retries, limits and faults are decorators around another store.
+#[async_trait]
+pub trait Store: Debug + Send + Sync {
+    /// For people: `/var/backups/papg` or `s3://bucket/prefix`; never holds a credential.
+    fn location(&self) -> String;
+
+    /// The whole object.
+    async fn get(&self, key: &str) -> Result<Bytes, StorageError>;
+
+    /// Bytes `range` of the object; shorter than asked is an error ([`StorageError::Truncated`]).
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StorageError>;
+
+    /// Stores or replaces the object: afterwards it is there whole and survives a power cut, or the former is untouched.
+    /// `parts` are concatenated, so that a pack needs no second copy in memory.
+    async fn put(&self, key: &str, parts: Vec<Bytes>) -> Result<(), StorageError>;
+
+    /// Stores the object only if none has that key; of two that race exactly one is told [`Created::New`].
+    async fn create(&self, key: &str, bytes: Bytes) -> Result<Created, StorageError>;
+
+    /// Removes the object; one that is absent is no error.
+    async fn delete(&self, key: &str) -> Result<(), StorageError>;
+
+    /// Size and time, or `None` when there is no such object. "Could not ask" is an error, never `None`.
+    async fn stat(&self, key: &str) -> Result<Option<ObjectMeta>, StorageError>;
+
+    /// Everything below `prefix` (`repository/data/`), in no particular order; half-written objects are not listed.
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StorageError>;
+}
+
+/// Why a store did not do as it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    #[error("{location}/{key} does not exist")]
+    NotFound { location: String, key: String },
+    #[error("{location}/{key} has only {found} of {expected} bytes")]
+    Truncated { location: String, key: String, expected: u64, found: u64 },
+    #[error("{location} refuses {action} of {key}: {reason}")]
+    Denied { location: String, key: String, action: &'static str, reason: String },
+    #[error("{location} has no space left for {key}")]
+    NoSpace { location: String, key: String },
+    #[error("cannot {action} {location}/{key}: {reason}")]
+    Unavailable { location: String, key: String, action: &'static str, reason: String },
+    #[error("{0}")]
+    Misconfigured(String),
+}
+
+impl Failure for StorageError {
+    fn category(&self) -> Category {
+        match self {
+            Self::Truncated { .. } => Category::Integrity,
+            Self::Misconfigured(_) | Self::Denied { .. } => Category::Usage,
+            Self::NotFound { .. } => Category::Integrity,
+            Self::NoSpace { .. } | Self::Unavailable { .. } => Category::Unavailable,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoSpace { .. } => {
+                Some("free space there and run the same command again: what was stored is used".into())
+            }
+            Self::Denied { .. } => Some("check the credentials and the store's policy with `drydock doctor`".into()),
+            _ => None,
+        }
+    }
+}
+
+pub type SharedStore = Arc<dyn Store>;
