@@ -1,0 +1,31 @@
+# The two that a newcomer needs are `make demo` and `make test`.
+CARGO ?= cargo
+SEED ?= 1
+N ?= 200
+CACHE := $(or $(DRYDOCK_TEST_CACHE),/var/cache/drydock-tests)
+
+.PHONY: demo test lint audit bench crash setup
+
+demo: setup ## the whole story on real servers, explained
+	$(CARGO) build --release --bin drydock
+	demo/run
+
+test: setup ## unit, integration and interoperability tests on real servers, and 200 kills
+	$(CARGO) test
+
+lint: setup ## formatting, clippy, licences, sources, banned crates
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	$(CACHE)/cargo-deny-bin --offline check bans licenses sources
+
+audit: setup ## security advisories; fetches the RustSec database
+	$(CACHE)/cargo-deny-bin check advisories
+
+bench: setup ## ratios against restic, tar, pg_dump and pg_restore in one run; writes target/bench.json
+	$(CARGO) bench --bench compare
+
+crash: setup ## kill -9 at N random instants, judged by tools that are not ours: make crash SEED=7 N=1000
+	SEED=$(SEED) N=$(N) $(CARGO) test --test crash -- --nocapture
+
+setup: ## servers and tools for the tests, into a cache
+	tests/setup
