@@ -9,12 +9,16 @@ pub mod volume;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::repository::TreeId;
+use crate::repository::{Node, TreeId};
 
 /// One data set, read into the repository; not a snapshot until the verb saves one.
 #[derive(Debug, Clone)]
 pub struct Captured {
+    /// The folder's content.
     pub tree: TreeId,
+    /// The folder's own metadata where the source is one (a volume): the verb gives it the data set's name and makes it
+    /// the one entry of the snapshot's tree. None for the others: the verb makes a plain folder.
+    pub root: Option<Node>,
     /// The instant that the bytes stand for: the exported snapshot's, the RDB's, the walk's start.
     pub instant: Timestamp,
     /// Bytes read from the source.

@@ -60,6 +60,18 @@ impl Writer {
         todo!()
     }
 
+    /// As [`Self::tree`], from the folder's JSON, so that a folder of a million entries is in memory once.
+    pub async fn tree_json(&self, json: Vec<u8>) -> Result<TreeId, RepositoryError> {
+        let _ = json;
+        todo!()
+    }
+
+    /// Whether the repository has all of these blobs; asked once a file, for content taken over from a parent.
+    pub async fn has_all(&self, kind: BlobKind, ids: &[BlobId]) -> Result<bool, RepositoryError> {
+        let _ = (kind, ids);
+        todo!()
+    }
+
     /// Whether the repository has this blob; for unchanged files whose content is taken over from a parent snapshot.
     pub async fn has(&self, kind: BlobKind, id: &BlobId) -> Result<bool, RepositoryError> {
         todo!()
