@@ -3,15 +3,21 @@
 //!
 //! Keys are `/`-separated, relative to the store's prefix (`repository/config`, `stack.json`).
 
+pub mod disk;
+mod local;
+
 use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::failure::{Category, Failure};
+
+pub use local::LocalStore;
 
 /// One stored object as a listing shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +34,13 @@ pub struct ObjectMeta {
 pub enum Created {
     New,
     Exists,
+}
+
+/// What [`Store::sweep`] removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    pub objects: u64,
+    pub bytes: u64,
 }
 
 /// Where objects live. `Arc<dyn Store>` everywhere; retries, limits and faults are decorators around another store.
@@ -47,9 +60,11 @@ pub trait Store: Debug + Send + Sync {
     async fn put(&self, key: &str, parts: Vec<Bytes>) -> Result<(), StorageError>;
 
     /// Stores the object only if none has that key; of two that race exactly one is told [`Created::New`].
+    /// `bytes` must hold something that is the caller's alone (a random token, a nonce): when an answer is lost on the
+    /// way, the content is how the winner recognises itself.
     async fn create(&self, key: &str, bytes: Bytes) -> Result<Created, StorageError>;
 
-    /// Removes the object; one that is absent is no error.
+    /// Removes the object, for ever: it does not come back after a power cut. One that is absent is no error.
     async fn delete(&self, key: &str) -> Result<(), StorageError>;
 
     /// Size and time, or `None` when there is no such object. "Could not ask" is an error, never `None`.
@@ -57,11 +72,34 @@ pub trait Store: Debug + Send + Sync {
 
     /// Everything below `prefix` (`repository/data/`), in no particular order; half-written objects are not listed.
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StorageError>;
+
+    /// Removes what crashed writes have left and no listing shows (temporary files, unfinished multipart uploads),
+    /// if it is at least this old. What is younger may be another process's work of this moment.
+    async fn sweep(&self, older_than: Duration) -> Result<Swept, StorageError>;
 }
+
+/// Refuses keys that could leave the prefix or that not every store can hold.
+fn check_key(key: &str) -> Result<(), StorageError> {
+    let bad = key.len() > LONGEST_KEY
+        || key.contains('\0')
+        || key.split('/').any(|part| matches!(part, "" | "." | "..") || part.len() > LONGEST_NAME);
+    if bad {
+        Err(StorageError::Misconfigured(format!("`{key}` is not a key that every store can hold")))
+    } else {
+        Ok(())
+    }
+}
+
+/// S3 allows 1,024 bytes for prefix and key together.
+const LONGEST_KEY: usize = 768;
+/// What Linux file systems allow for a name.
+const LONGEST_NAME: usize = 255;
 
 /// Why a store did not do as it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
+    #[error("{location} does not exist")]
+    Missing { location: String },
     #[error("{location}/{key} does not exist")]
     NotFound { location: String, key: String },
     #[error("{location}/{key} has only {found} of {expected} bytes")]
@@ -79,6 +117,7 @@ pub enum StorageError {
 impl Failure for StorageError {
     fn category(&self) -> Category {
         match self {
+            Self::Missing { .. } => Category::RepositoryMissing,
             Self::Truncated { .. } => Category::Integrity,
             Self::Misconfigured(_) | Self::Denied { .. } => Category::Usage,
             Self::NotFound { .. } => Category::Integrity,
@@ -88,6 +127,9 @@ impl Failure for StorageError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Missing { .. } => {
+                Some("mount the disk that holds it, or create it with `drydock init -f FILE`".into())
+            }
             Self::NoSpace { .. } => {
                 Some("free space there and run the same command again: what was stored is used".into())
             }
