@@ -3,12 +3,30 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A string that is not 64 hexadecimal digits.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("`{0}` is not an id: 64 hexadecimal digits are expected")]
 pub struct InvalidId(pub String);
+
+/// Reads the digits where they lie: indexes and trees hold ids by the million.
+struct HexVisitor;
+
+impl Visitor<'_> for HexVisitor {
+    type Value = [u8; 32];
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("64 hexadecimal digits")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<[u8; 32], E> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| E::custom(InvalidId(text.to_owned())))?;
+        Ok(bytes)
+    }
+}
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -54,8 +72,7 @@ macro_rules! id {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                deserializer.deserialize_str(HexVisitor).map(Self)
             }
         }
     };

@@ -3,6 +3,7 @@
 
 mod error;
 mod files;
+mod golang;
 mod id;
 mod lock;
 mod reader;
@@ -20,7 +21,7 @@ pub use files::FileKind;
 pub use id::{BlobId, IndexId, InvalidId, KeyId, LockId, PackId, SnapshotId, TreeId};
 pub use lock::{Lock, LockKind};
 pub use snapshot::Snapshot;
-pub use tree::{Node, NodeKind, Tree};
+pub use tree::{Node, NodeKind, Tree, TreeBuilder, TreeError};
 pub use writer::{FileContent, FileSink, WriteStats, Writer, WriterOptions};
 
 /// The two kinds of blob; they never share a pack.
