@@ -1,0 +1,220 @@
+//! What a stack consists of beside its data: what is expected of it, checked in it, started from it, kept of it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{DataSet, Name, RepositorySpec, duration};
+
+/// A stack's `spec`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Spec {
+    /// Whose rights deploys use; needs a cluster.
+    #[serde(default)]
+    pub service_account_name: Option<Name>,
+    #[serde(default)]
+    pub objectives: Objectives,
+    pub repository: RepositorySpec,
+    pub data: Vec<DataSet>,
+    /// What is left out on purpose, with the reason.
+    #[serde(default)]
+    pub unprotected: Vec<Unprotected>,
+    /// Rows that point at files.
+    #[serde(default)]
+    pub references: Vec<Reference>,
+    #[serde(default)]
+    pub drill: Drill,
+    #[serde(default)]
+    pub phases: Vec<Phase>,
+    #[serde(default)]
+    pub retention: Option<Retention>,
+}
+
+/// How old, how slow, how unproven recovery points may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Objectives {
+    /// The greatest age of the newest complete point.
+    #[serde(default, with = "duration::option")]
+    pub rpo: Option<Duration>,
+    /// The longest time a whole recovery may take.
+    #[serde(default, with = "duration::option")]
+    pub rto: Option<Duration>,
+    /// The greatest age of the newest point that a drill restored.
+    #[serde(default, with = "duration::option")]
+    pub proven: Option<Duration>,
+}
+
+/// Something that no recovery point holds.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Unprotected {
+    /// Exactly one of `claim` and `path`.
+    #[serde(default)]
+    pub claim: Option<Name>,
+    #[serde(default)]
+    pub path: Option<PathBuf>,
+    pub reason: String,
+}
+
+/// Rows of one data set that point at files of another.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Reference {
+    /// Rails: attached blobs and variants of the disk service.
+    ActiveStorage(ReferencePair),
+    /// Strapi's `files` and their `formats` under `public/uploads`.
+    StrapiUploads(ReferencePair),
+}
+
+impl Reference {
+    /// The key under which the document has it.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::ActiveStorage(_) => "activeStorage",
+            Self::StrapiUploads(_) => "strapiUploads",
+        }
+    }
+
+    #[must_use]
+    pub fn pair(&self) -> &ReferencePair {
+        match self {
+            Self::ActiveStorage(pair) | Self::StrapiUploads(pair) => pair,
+        }
+    }
+}
+
+/// Whose rows and whose files.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReferencePair {
+    /// A `postgres` data set.
+    pub database: Name,
+    /// Which of its `databases`; not needed where it has one.
+    #[serde(default)]
+    pub database_name: Option<String>,
+    /// A `volume` data set.
+    pub volume: Name,
+    /// The folder below the volume's root that holds the files, where it is not the root.
+    #[serde(default)]
+    pub folder: Option<PathBuf>,
+}
+
+/// What is looked at after a restore into the dry dock.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Drill {
+    #[serde(default)]
+    pub assertions: Vec<Assertion>,
+    /// Components to start.
+    #[serde(default)]
+    pub start: Vec<Name>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Assertion {
+    /// A query whose only value must be true.
+    Sql(SqlAssertion),
+    /// A query whose only value is an instant that must not be older than `within`.
+    Freshness(FreshnessAssertion),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SqlAssertion {
+    pub data: Name,
+    pub query: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FreshnessAssertion {
+    pub data: Name,
+    pub query: String,
+    #[serde(deserialize_with = "duration::required")]
+    pub within: Duration,
+}
+
+impl Assertion {
+    /// The data set that is asked.
+    #[must_use]
+    pub fn data(&self) -> &Name {
+        match self {
+            Self::Sql(assertion) => &assertion.data,
+            Self::Freshness(assertion) => &assertion.data,
+        }
+    }
+}
+
+/// All of a phase is applied, migrated and healthy before the next begins.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Phase {
+    pub name: Name,
+    /// Folders or files of rendered manifests.
+    #[serde(default)]
+    pub manifests: Vec<PathBuf>,
+    #[serde(default)]
+    pub components: Vec<Component>,
+}
+
+/// A workload with a version and, where it has one, a migration adapter.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Component {
+    pub name: Name,
+    /// `Deployment/kong`.
+    pub workload: String,
+    #[serde(default)]
+    pub migration: Option<Migration>,
+    /// The data sets that its migration changes.
+    #[serde(default)]
+    pub data: Vec<Name>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Migration {
+    Kong,
+    Chatwoot,
+    Strapi,
+    Job,
+}
+
+/// Which recovery points `forget` keeps; a rule that is not said keeps none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Retention {
+    #[serde(default)]
+    pub keep_last: u32,
+    #[serde(default)]
+    pub keep_hourly: u32,
+    #[serde(default)]
+    pub keep_daily: u32,
+    #[serde(default)]
+    pub keep_weekly: u32,
+    #[serde(default)]
+    pub keep_monthly: u32,
+    #[serde(default)]
+    pub keep_yearly: u32,
+    /// Everything that is not older.
+    #[serde(default, with = "duration::option")]
+    pub keep_within: Option<Duration>,
+    /// The duty to erase: what is older goes whatever the rules above say, unless it is kept by `points keep`.
+    #[serde(default, with = "duration::option")]
+    pub max_age: Option<Duration>,
+}
+
+impl Retention {
+    /// Whether any rule keeps anything.
+    #[must_use]
+    pub fn keeps(&self) -> bool {
+        let counts =
+            [self.keep_last, self.keep_hourly, self.keep_daily, self.keep_weekly, self.keep_monthly, self.keep_yearly];
+        counts.iter().any(|n| *n > 0) || self.keep_within.is_some()
+    }
+}

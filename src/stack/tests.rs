@@ -1,0 +1,190 @@
+//! Documents as people write them, right and wrong.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::*;
+use crate::failure::{Category, Failure};
+
+const GOOD: &str = "\
+apiVersion: drydock.dev/v1alpha1
+kind: Stack
+metadata: {name: shop}
+spec:
+  repository:
+    location: /var/backups/shop
+    password: {fromFile: password}
+  data:
+  - name: db
+    postgres: {host: localhost, database: shop, user: drydock}
+  - name: cache
+    redis: {host: localhost}
+  - name: uploads
+    volume: {path: /srv/shop}
+";
+
+fn parse(text: &str) -> Result<Stack, DocumentError> {
+    Stack::parse(Path::new("stack.yaml"), Path::new("/etc/drydock"), text)
+}
+
+fn refusal(text: &str) -> String {
+    let error = parse(text).expect_err(text);
+    assert_eq!(error.category(), Category::Usage);
+    error.to_string()
+}
+
+#[test]
+fn a_small_document_is_enough() {
+    let stack = parse(GOOD).unwrap();
+    assert_eq!(stack.name.as_str(), "shop");
+    let kinds: Vec<&str> = stack.spec.data.iter().map(|set| set.kind.word()).collect();
+    assert_eq!(kinds, ["postgres", "redis", "volume"]);
+    assert_eq!(stack.text, GOOD);
+}
+
+#[test]
+fn relative_paths_begin_at_the_documents_folder() {
+    let text = GOOD.replace("/var/backups/shop", "./backups").replace("path: /srv/shop", "path: ../shop/./files");
+    let stack = parse(&text).unwrap();
+    assert_eq!(stack.spec.repository.location, Location::Folder("/etc/drydock/backups".into()));
+    assert_eq!(stack.spec.repository.password, SecretSource::FromFile("/etc/drydock/password".into()));
+    let DataKind::Volume(volume) = &stack.spec.data[2].kind else { panic!("{stack:?}") };
+    assert_eq!(volume.path, Some(PathBuf::from("/etc/shop/files")));
+}
+
+#[test]
+fn every_field_there_is_can_be_read() {
+    let text = include_str!("../../tests/fixtures/formats/stack.v1alpha1.yaml");
+    let Spec { repository, data, unprotected, references, drill, phases, retention, objectives, service_account_name } =
+        parse(text).unwrap().spec;
+    assert_eq!(service_account_name.unwrap().as_str(), "papg-deployer");
+    let hours = |n: u64| Some(Duration::from_secs(n * 3_600));
+    assert_eq!(objectives, Objectives { rpo: hours(24), rto: Some(Duration::from_secs(1_800)), proven: hours(192) });
+    assert_eq!(repository.location, Location::S3 { bucket: "backups".into(), prefix: "papg".into() });
+    assert_eq!(repository.limits.upload, Some(ByteSize(20_000_000)));
+    let s3 = repository.s3.unwrap();
+    assert_eq!(s3.ca_file, Some("/etc/drydock/ca.pem".into()));
+    assert_eq!(s3.access_key_id, Some(SecretSource::FromEnv("S3_ACCESS_KEY_ID".into())));
+    assert_eq!((data.len(), unprotected.len(), phases.len()), (5, 2, 3));
+    assert_eq!(references[1].pair().database_name.as_deref(), Some("strapi"));
+    assert_eq!(drill.assertions[1].data().as_str(), "chatwoot-db");
+    assert_eq!(retention.unwrap().max_age, hours(730 * 24));
+}
+
+#[test]
+fn other_documents_of_the_file_are_left_alone_and_lines_stay_true() {
+    let text = format!("kind: Secret\ndata: {{a: '---'}}\n--- # the stack\n{GOOD}...\n---\nkind: Schedule\n");
+    assert_eq!(parse(&text).unwrap().name.as_str(), "shop");
+    let broken = text.replace("host: localhost, database", "hots: localhost, database");
+    assert!(refusal(&broken).starts_with("stack.yaml:13:16: spec.data[0].postgres.hots: "), "{}", refusal(&broken));
+}
+
+#[test]
+fn a_password_in_the_wrong_place_is_not_repeated() {
+    for wrong in ["password: hunter2", "password: [hunter2]", "password: {hunter2: x}", "password: {fromText: hunter2}"]
+    {
+        let said = refusal(&GOOD.replace("password: {fromFile: password}", wrong));
+        assert!(!said.contains("hunter2") && said.contains("expected `{fromFile: PATH}`"), "{said}");
+    }
+}
+
+/// What to replace in the good document, and by what.
+const BROKEN: &[(&str, &str, &str)] = &[
+    ("unknown field", "host: localhost, database", "hots: localhost, database"),
+    ("unknown field at the top", "kind: Stack", "kind: Stack\nspecs: {}"),
+    ("unknown kind of data", "redis: {host: localhost}", "mysql: {host: localhost}"),
+    ("wrong type: number", "database: shop", "database: shop, port: http"),
+    ("wrong type: too large", "database: shop", "database: shop, port: 70000"),
+    ("wrong type: flag", "path: /srv/shop", "path: /srv/shop, oneFileSystem: maybe"),
+    ("wrong type: list", "database: shop", "databases: shop"),
+    ("wrong type: mapping", "volume: {path: /srv/shop}", "volume: /srv/shop"),
+    ("wrong type: data is no list", "  data:\n", "  data: db\n  more:\n"),
+    ("nothing where text is expected", "database: shop", "database: "),
+    ("missing field", "database: shop, user: drydock", "database: shop"),
+    ("missing password", "    password: {fromFile: password}\n", ""),
+    ("both path and claim", "path: /srv/shop", "path: /srv/shop, claim: shop"),
+    ("neither path nor claim", "path: /srv/shop", "exclude: [tmp]"),
+    ("both database and databases", "database: shop", "database: shop, databases: [a]"),
+    ("neither database nor databases", "database: shop, ", ""),
+    ("two kinds in one data set", "redis: {host: localhost}", "redis: {host: localhost}\n    volume: {path: /x}"),
+    ("no kind in a data set", "    redis: {host: localhost}\n", ""),
+    ("a name twice", "name: cache", "name: db"),
+    ("a bad name", "name: cache", "name: My_Cache"),
+    ("a bad stack name", "{name: shop}", "{name: shop.example}"),
+    ("a relative location", "location: /var/backups/shop", "location: backups/shop"),
+    ("no bucket", "location: /var/backups/shop", "location: s3://"),
+    ("the repository inside the volume", "location: /var/backups/shop", "location: /srv/shop/backups"),
+    ("s3 settings for a folder", "    password: {", "    s3: {region: x}\n    password: {"),
+    (
+        "half a key pair",
+        "    location: /var/backups/shop\n",
+        "    location: s3://b/p\n    s3: {accessKeyId: {fromEnv: A}}\n",
+    ),
+    ("a secret in the text", "{fromFile: password}", "correct horse battery staple"),
+    ("a secret from two places", "{fromFile: password}", "{fromFile: password, fromEnv: PASSWORD}"),
+    ("a secret from nowhere", "{fromFile: password}", "{}"),
+    ("an unknown version", "drydock.dev/v1alpha1", "drydock.dev/v2"),
+    ("an unknown kind", "kind: Stack", "kind: Stock"),
+    ("someone else's group", "drydock.dev/v1alpha1", "apps/v1"),
+    ("a field twice", "  data:\n", "  retention: {keepLast: 1}\n  retention: {keepLast: 2}\n  data:\n"),
+    ("not YAML", "{host: localhost}", "{host: localhost"),
+    ("a tab", "  data:\n", "\tdata:\n"),
+    ("two stacks", "path: /srv/shop}\n", "path: /srv/shop}\n---\napiVersion: drydock.dev/v1alpha1\nkind: Stack\n"),
+    (
+        "a reference to nothing",
+        "  data:\n",
+        "  references: [{activeStorage: {database: bd, volume: uploads}}]\n  data:\n",
+    ),
+    (
+        "a reference to the wrong kind",
+        "  data:\n",
+        "  references: [{strapiUploads: {database: db, volume: cache}}]\n  data:\n",
+    ),
+    (
+        "an unknown reference",
+        "  data:\n",
+        "  references: [{activestorage: {database: db, volume: uploads}}]\n  data:\n",
+    ),
+    (
+        "a drill that asks a folder",
+        "  data:\n",
+        "  drill: {assertions: [{sql: {data: uploads, query: x}}], start: [web]}\n  data:\n",
+    ),
+    ("a bad duration", "  data:\n", "  objectives: {rpo: 1 day}\n  data:\n"),
+    ("retention that keeps nothing", "  data:\n", "  retention: {keepLast: 0}\n  data:\n"),
+    (
+        "a bad workload",
+        "  data:\n",
+        "  phases: [{name: a, components: [{name: kong, workload: kong, data: [x]}]}]\n  data:\n",
+    ),
+    ("a rate that is no size", "    password: {", "    limits: {upload: fast}\n    password: {"),
+    ("several problems at once", "port: 5432", ""),
+];
+
+#[test]
+fn what_is_wrong_is_said_with_line_field_and_what_was_expected() {
+    let mut golden = String::new();
+    for (title, from, to) in BROKEN {
+        let text = GOOD.replacen(from, to, 1);
+        let text = if *title == "several problems at once" {
+            text.replace("path: /srv/shop", "path: /srv/shop, claim: c").replace("name: cache", "name: db")
+        } else {
+            assert_ne!(text, GOOD, "{title} changes nothing");
+            text
+        };
+        writeln!(golden, "# {title}\n{}\n", refusal(&text)).unwrap();
+    }
+    for (title, text) in [("empty", ""), ("a comment only", "# nothing\n"), ("a list", "- a\n"), ("a word", "stack\n")]
+    {
+        writeln!(golden, "# {title}\n{}\n", refusal(text)).unwrap();
+    }
+    insta::assert_snapshot!("refusals", golden);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_said_with_its_name() {
+    let error = Stack::load(Path::new("/nowhere/stack.yaml")).unwrap_err();
+    assert_eq!(error.to_string(), "cannot read /nowhere/stack.yaml");
+    assert_eq!(error.category().exit_code(), 2);
+}
