@@ -3,6 +3,7 @@
 
 mod error;
 mod files;
+pub mod forget;
 mod golang;
 mod id;
 mod lock;
