@@ -1,1 +1,17 @@
-//! (being built)
+//! A PostgreSQL server's databases, 9.5 to 18: read into a snapshot and compared by its manifest.
+//! Owns logging in, exported snapshots, COPY, digests, and what production must not feel; refuses to know repositories'
+//! packs and recovery points. The layout of a snapshot is in `docs/formats.md`.
+
+pub mod connect;
+pub mod digest;
+pub mod error;
+pub mod floats;
+pub mod manifest;
+pub mod naming;
+pub mod session;
+mod tls;
+pub mod tools;
+pub mod version;
+
+pub use error::PostgresError;
+pub use manifest::Manifest;
