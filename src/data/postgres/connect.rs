@@ -100,7 +100,8 @@ impl Server {
     /// What a role's or database's defaults may say of timeouts was meant for its application, not for a snapshot.
     fn own_timeouts(&self, version: Version) -> String {
         let lock = self.lock_timeout.map_or(0, |t| t.as_millis());
-        let mut sql = format!("SET standard_conforming_strings = on; SET statement_timeout = 0; SET lock_timeout = {lock}");
+        let mut sql =
+            format!("SET standard_conforming_strings = on; SET statement_timeout = 0; SET lock_timeout = {lock}");
         for (name, since) in [
             ("idle_in_transaction_session_timeout", Version::V9_6),
             ("idle_session_timeout", Version::V14),
@@ -222,7 +223,10 @@ pub struct Session {
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("server", &self.server).field("database", &self.database).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("server", &self.server)
+            .field("database", &self.database)
+            .finish_non_exhaustive()
     }
 }
 
@@ -268,12 +272,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Self::batch`].
-    pub async fn row(
-        &self,
-        what: &str,
-        sql: &str,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Row, PostgresError> {
+    pub async fn row(&self, what: &str, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Row, PostgresError> {
         self.client.query_one(sql, parameters).await.map_err(|e| self.explain(what, &e))
     }
 

@@ -199,11 +199,9 @@ impl Table {
                 digest,
                 left_out: self.embedded_columns(),
             },
-            (Form::ShortestFloats, _) => Expected {
-                digester: RowDigester::canonical(floats, None, false),
-                digest: value,
-                left_out: Vec::new(),
-            },
+            (Form::ShortestFloats, _) => {
+                Expected { digester: RowDigester::canonical(floats, None, false), digest: value, left_out: Vec::new() }
+            }
         }
     }
 
@@ -252,7 +250,8 @@ mod tests {
     fn floats_of_old_and_new_servers_agree_and_embedded_ones_are_left_out() {
         let columns = [column("n", Floats::None), column("f", Floats::Double), column("c", Floats::Embedded)];
         let old = Version(90_503);
-        let recorded = counted(RowDigester::recording(&columns, old), "x\t0.100000000000000006\t(0.100000000000000006)\n");
+        let recorded =
+            counted(RowDigester::recording(&columns, old), "x\t0.100000000000000006\t(0.100000000000000006)\n");
         let table = Table {
             schema: "public".into(),
             name: "t".into(),

@@ -100,7 +100,9 @@ pub enum PostgresError {
     InTheWay { table: String, waiter: String, age: Duration },
     #[error("given up: the exported snapshot of database `{database}` got older than maxDuration ({})", seconds(*.limit))]
     TooLong { database: String, limit: Duration },
-    #[error("tables of database `{database}` were rewritten or dropped in each of {tries} tries to lock them: {tables}")]
+    #[error(
+        "tables of database `{database}` were rewritten or dropped in each of {tries} tries to lock them: {tables}"
+    )]
     Unsteady { database: String, tries: u32, tables: String },
     #[error("the server cannot send row {row} of table {table}: {message}")]
     Row { table: String, row: String, message: ServerMessage },
@@ -230,20 +232,28 @@ impl Failure for PostgresError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Connect { .. } => "check `host` and `port`, that the server runs, and that no firewall is between".into(),
-            Self::Tls { .. } => "with `tls: verify-full` the certificate must name the host and be signed by `caFile` or \
+            Self::Connect { .. } => {
+                "check `host` and `port`, that the server runs, and that no firewall is between".into()
+            }
+            Self::Tls { .. } => {
+                "with `tls: verify-full` the certificate must name the host and be signed by `caFile` or \
                  an authority that this machine trusts; `tls: require` encrypts without looking at it"
-                .into(),
+                    .into()
+            }
             Self::Authentication { .. } => {
                 "check `user` and `password` in the stack file, and the server's pg_hba.conf".into()
             }
-            Self::UnknownDatabase { .. } => "list the server's databases with `psql -l` and correct the stack file".into(),
+            Self::UnknownDatabase { .. } => {
+                "list the server's databases with `psql -l` and correct the stack file".into()
+            }
             Self::TooManyConnections { .. } => {
-                "lower `connections`, raise the server's max_connections or the role's CONNECTION LIMIT, or try later".into()
+                "lower `connections`, raise the server's max_connections or the role's CONNECTION LIMIT, or try later"
+                    .into()
             }
             Self::ServerTooNew { .. } => "use a newer drydock".into(),
             Self::Pooler { .. } => {
-                "name the server itself as `host` and `port`, or a pool in session mode: a snapshot needs one session".into()
+                "name the server itself as `host` and `port`, or a pool in session mode: a snapshot needs one session"
+                    .into()
             }
             Self::Lost { .. } => "run the same command again; the server's log says why a session ended".into(),
             Self::ToolMissing { needed, .. } => format!(
@@ -260,15 +270,20 @@ impl Failure for PostgresError {
             Self::LockTimeout { .. } => {
                 "another session holds a conflicting lock (pg_locks shows it); try later or raise `lockTimeout`".into()
             }
-            Self::RecoveryConflict { .. } => "set `hot_standby_feedback = on`, or raise `max_standby_streaming_delay` and \
+            Self::RecoveryConflict { .. } => {
+                "set `hot_standby_feedback = on`, or raise `max_standby_streaming_delay` and \
                  `max_standby_archive_delay` on the standby, or read from the primary"
-                .into(),
-            Self::LockSlots { .. } => "raise `max_locks_per_transaction` on the server: each table takes one slot".into(),
+                    .into()
+            }
+            Self::LockSlots { .. } => {
+                "raise `max_locks_per_transaction` on the server: each table takes one slot".into()
+            }
             Self::InTheWay { .. } => {
                 "run again when that statement is through; everything behind it would have waited too".into()
             }
             Self::TooLong { .. } => {
-                "raise `maxDuration` or `connections`, or read from a standby; what was stored is used by the next run".into()
+                "raise `maxDuration` or `connections`, or read from a standby; what was stored is used by the next run"
+                    .into()
             }
             Self::Unsteady { .. } => "run again when no migration, TRUNCATE or VACUUM FULL is under way".into(),
             Self::Row { table, .. } => format!(

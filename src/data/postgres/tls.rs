@@ -28,8 +28,7 @@ pub(super) const SYSTEM_BUNDLES: [&str; 4] = [
 pub(super) fn connector(mode: Tls, ca_file: Option<&Path>, address: &str) -> Result<MakeRustlsConnect, PostgresError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
-    let builder =
-        builder.map_err(|e| PostgresError::Tls { address: address.to_owned(), reason: e.to_string() })?;
+    let builder = builder.map_err(|e| PostgresError::Tls { address: address.to_owned(), reason: e.to_string() })?;
     let config = if mode == Tls::VerifyFull {
         builder.with_root_certificates(authorities(ca_file, address)?).with_no_client_auth()
     } else {

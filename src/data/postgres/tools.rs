@@ -46,7 +46,11 @@ impl Tools {
             found: if found.is_empty() {
                 "none".into()
             } else {
-                found.values().map(|t| format!("{} in {}", t.version, t.folder.display())).collect::<Vec<_>>().join(", ")
+                found
+                    .values()
+                    .map(|t| format!("{} in {}", t.version, t.folder.display()))
+                    .collect::<Vec<_>>()
+                    .join(", ")
             },
         })
     }
@@ -109,9 +113,8 @@ impl Running {
     pub fn start(mut command: Command) -> Result<Self, PostgresError> {
         let name = program_name(&command);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command
-            .spawn()
-            .map_err(|source| PostgresError::Io { what: format!("start {name}"), source })?;
+        let mut child =
+            command.spawn().map_err(|source| PostgresError::Io { what: format!("start {name}"), source })?;
         let stderr = child.stderr.take().expect("stderr was made a pipe above");
         Ok(Self { name, child, stderr: tokio::spawn(last_words(stderr)) })
     }
