@@ -558,7 +558,10 @@ proptest! {
 #[test]
 fn what_is_not_known_is_said() {
     let error = |file: &[u8]| read(file, &Settings::default()).unwrap_err().to_string();
-    assert_eq!(error(b"REDIS0014\xff"), "RDB version 14 is newer than what this program reads (Redis up to 13, Valkey 80)");
+    assert_eq!(
+        error(b"REDIS0014\xff"),
+        "RDB version 14 is newer than what this program reads (Redis up to 13, Valkey 80)"
+    );
     assert_eq!(error(b"PGDMP\x01\x0e\x00\x04"), "this is no RDB file: it begins with \"PGDMP\\u{1}\\u{e}\\0\\u{4}\"");
     assert_eq!(error(b"REDIS0013\x1b\x01k\x00"), "the RDB holds something of the unknown type 27 before byte 10");
     assert_eq!(error(b"REDIS0010\x00\x01k"), "the RDB ends at byte 12, before its end mark");
