@@ -1,6 +1,9 @@
 //! What can go wrong with a repository, and what each means for the operator.
 
-use super::{BlobId, BlobKind};
+use std::sync::Arc;
+
+use super::tree::TreeError;
+use super::{BlobId, BlobKind, KeyId};
 use crate::failure::{Category, Failure};
 use crate::storage::StorageError;
 
@@ -24,6 +27,21 @@ pub enum RepositoryError {
     /// A tree or snapshot names a blob that no index knows.
     #[error("{kind:?} blob {id} is in no index")]
     BlobMissing { kind: BlobKind, id: BlobId },
+    /// What is about to be stored does not read back: memory, processor or a library is at fault; nothing was stored.
+    #[error("{what} does not read back what was put in; nothing of it was stored")]
+    SelfCheck { what: String },
+    /// A caller handed over a folder that cannot be one.
+    #[error("cannot store a folder")]
+    Tree(#[from] TreeError),
+    #[error("key {id} is the one in use and the proof that a password is known; it can only be changed")]
+    KeyInUse { id: KeyId },
+    #[error("the repository has no key {id}")]
+    NoSuchKey { id: KeyId },
+    /// A writer's first failure, told to each of its users.
+    #[error(transparent)]
+    Writer(Arc<RepositoryError>),
+    #[error("a worker of the repository ended early")]
+    WorkerLost,
     #[error("cancelled")]
     Cancelled,
 }
@@ -34,9 +52,11 @@ impl Failure for RepositoryError {
             Self::Storage(error) => error.category(),
             Self::Missing { .. } => Category::RepositoryMissing,
             Self::WrongPassword { .. } => Category::WrongPassword,
-            Self::Exists { .. } | Self::Version { .. } => Category::Usage,
+            Self::Exists { .. } | Self::Version { .. } | Self::KeyInUse { .. } | Self::NoSuchKey { .. } => Category::Usage,
             Self::Locked { .. } => Category::Locked,
-            Self::Damaged { .. } | Self::BlobMissing { .. } => Category::Integrity,
+            Self::Damaged { .. } | Self::BlobMissing { .. } | Self::SelfCheck { .. } => Category::Integrity,
+            Self::Tree(_) | Self::WorkerLost => Category::Bug,
+            Self::Writer(error) => error.category(),
             Self::Cancelled => Category::Interrupted,
         }
     }
@@ -44,6 +64,12 @@ impl Failure for RepositoryError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Storage(error) => error.hint(),
+            Self::Writer(error) => error.hint(),
+            Self::KeyInUse { .. } => {
+                Some("open the repository with another key's password, or use `drydock key change -f FILE`".into())
+            }
+            Self::SelfCheck { .. } => Some("test this machine's memory before the next snapshot".into()),
+            Self::Version { version: 3.., .. } => Some("a newer drydock is needed for it".into()),
             Self::Missing { .. } => Some("create it with `drydock init -f FILE`".into()),
             Self::Version { .. } => Some("bring it to version 2 with `restic migrate upgrade_repo_v2`".into()),
             Self::Locked { .. } => Some(

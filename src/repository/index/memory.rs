@@ -1,0 +1,173 @@
+//! The index in memory: 48 bytes a blob in blocks that never move, and 5 to 10 bytes of hash table, so that a million
+//! blobs take less than 64 MB. Source of that limit: the project's promise of bounded memory.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+
+use crate::repository::pack::PackedBlob;
+use crate::repository::{BlobId, BlobKind, PackId};
+
+/// Lock poisoning: nothing that holds the index's lock can panic half-way.
+pub const NO_PANIC: &str = "no thread panics while it changes the index";
+
+/// Entries in one block; blocks are never reallocated, so growth needs no second copy of everything.
+const BLOCK: usize = 4_096;
+const EMPTY: u32 = u32::MAX;
+
+/// Where one copy of a blob lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Location {
+    pub pack: PackId,
+    pub blob: PackedBlob,
+}
+
+/// Every blob of the repository that an index file knows.
+#[derive(Debug, Default)]
+pub struct Index {
+    packs: Vec<PackId>,
+    pack_numbers: HashMap<PackId, u32>,
+    data: Table,
+    tree: Table,
+}
+
+impl Index {
+    /// Takes up a pack's blobs. One that was taken up already is left as it is: packs never change.
+    pub fn insert(&mut self, pack: PackId, blobs: &[PackedBlob]) {
+        if self.pack_numbers.contains_key(&pack) {
+            return;
+        }
+        let number = u32::try_from(self.packs.len()).expect("fewer than 2³² packs fit into memory");
+        self.packs.push(pack);
+        self.pack_numbers.insert(pack, number);
+        for blob in blobs {
+            let uncompressed = blob.uncompressed.and_then(NonZeroU32::new);
+            let entry = Entry { id: blob.id, pack: number, offset: blob.offset, length: blob.length, uncompressed };
+            self.table_mut(blob.kind).insert(entry);
+        }
+    }
+
+    #[must_use]
+    pub fn contains(&self, kind: BlobKind, id: &BlobId) -> bool {
+        self.table(kind).find(id).next().is_some()
+    }
+
+    /// Every copy of a blob; usually there is one.
+    pub fn find(&self, kind: BlobKind, id: &BlobId) -> impl Iterator<Item = Location> {
+        self.table(kind).find(id).map(move |entry| self.location(kind, entry))
+    }
+
+    /// Every copy of every blob, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = Location> {
+        [BlobKind::Data, BlobKind::Tree]
+            .into_iter()
+            .flat_map(move |kind| self.table(kind).entries().map(move |entry| self.location(kind, entry)))
+    }
+
+    #[must_use]
+    pub fn packs(&self) -> &[PackId] {
+        &self.packs
+    }
+
+    /// Copies of blobs, of either kind.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.data.len + self.tree.len
+    }
+
+    fn table(&self, kind: BlobKind) -> &Table {
+        match kind {
+            BlobKind::Data => &self.data,
+            BlobKind::Tree => &self.tree,
+        }
+    }
+
+    fn table_mut(&mut self, kind: BlobKind) -> &mut Table {
+        match kind {
+            BlobKind::Data => &mut self.data,
+            BlobKind::Tree => &mut self.tree,
+        }
+    }
+
+    fn location(&self, kind: BlobKind, entry: &Entry) -> Location {
+        let Entry { id, pack, offset, length, uncompressed } = *entry;
+        let blob = PackedBlob { kind, id, offset, length, uncompressed: uncompressed.map(NonZeroU32::get) };
+        Location { pack: self.packs[pack as usize], blob }
+    }
+}
+
+/// 48 bytes.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    id: BlobId,
+    pack: u32,
+    offset: u32,
+    length: u32,
+    uncompressed: Option<NonZeroU32>,
+}
+
+/// Entries in blocks, found by open addressing over their numbers. Copies of one blob follow each other in the probe
+/// sequence. The ids are SHA-256 already, so a slot is their first bytes.
+#[derive(Debug, Default)]
+struct Table {
+    blocks: Vec<Vec<Entry>>,
+    len: usize,
+    /// A power of two long, at most 7/8 full.
+    slots: Vec<u32>,
+}
+
+impl Table {
+    fn insert(&mut self, entry: Entry) {
+        if (self.len + 1) * 8 > self.slots.len() * 7 {
+            self.grow();
+        }
+        let number = u32::try_from(self.len).ok().filter(|&n| n != EMPTY).expect("fewer than 2³² blobs fit into memory");
+        if self.len.is_multiple_of(BLOCK) {
+            self.blocks.push(Vec::with_capacity(BLOCK));
+        }
+        self.blocks[self.len / BLOCK].push(entry);
+        self.len += 1;
+        self.link(number);
+    }
+
+    fn link(&mut self, number: u32) {
+        let mut slot = self.slot(&self.entry(number).id);
+        while self.slots[slot] != EMPTY {
+            slot = (slot + 1) & (self.slots.len() - 1);
+        }
+        self.slots[slot] = number;
+    }
+
+    fn grow(&mut self) {
+        let wanted = (self.slots.len() * 2).max(1_024);
+        self.slots = Vec::new(); // before the larger one is there: both together would be half again as much
+        self.slots.resize(wanted, EMPTY);
+        for number in 0..self.len {
+            self.link(u32::try_from(number).expect("entries are counted in 32 bits"));
+        }
+    }
+
+    fn find(&self, id: &BlobId) -> impl Iterator<Item = &Entry> {
+        let mut slot = self.slot(id);
+        std::iter::from_fn(move || {
+            let number = *self.slots.get(slot)?;
+            slot = (slot + 1) & (self.slots.len() - 1);
+            (number != EMPTY).then(|| self.entry(number))
+        })
+        .filter(move |entry| entry.id == *id)
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.blocks.iter().flatten()
+    }
+
+    fn entry(&self, number: u32) -> &Entry {
+        let number = number as usize;
+        &self.blocks[number / BLOCK][number % BLOCK]
+    }
+
+    fn slot(&self, id: &BlobId) -> usize {
+        let (first, _) = id.0.split_first_chunk().expect("an id has 32 bytes");
+        let mask = self.slots.len().wrapping_sub(1);
+        u64::from_le_bytes(*first) as usize & mask
+    }
+}

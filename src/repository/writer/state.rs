@@ -1,0 +1,110 @@
+//! What all parts of a writer share: which blobs are under way, what went wrong first, and the counters.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
+
+use super::super::index::Index;
+use super::super::pack::PackedBlob;
+use super::super::{BlobId, BlobKind, Repository, RepositoryError};
+use super::queue::Queue;
+use super::{WriteStats, WriterOptions};
+
+const NO_PANIC: &str = "no thread panics while it changes the set of blobs under way";
+
+#[derive(Debug)]
+pub struct State {
+    pub repository: Repository,
+    pub options: WriterOptions,
+    pub queue: Queue,
+    /// Claimed by somebody and not yet in an index.
+    under_way: Mutex<HashSet<(BlobKind, BlobId)>>,
+    failure: OnceLock<Arc<RepositoryError>>,
+    new_blobs: AtomicU64,
+    new_bytes: AtomicU64,
+    stored_bytes: AtomicU64,
+    known_bytes: AtomicU64,
+}
+
+impl State {
+    pub fn new(repository: Repository, options: WriterOptions) -> Self {
+        Self {
+            repository,
+            options,
+            queue: Queue::new(),
+            under_way: Mutex::default(),
+            failure: OnceLock::new(),
+            new_blobs: AtomicU64::new(0),
+            new_bytes: AtomicU64::new(0),
+            stored_bytes: AtomicU64::new(0),
+            known_bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// Notes what went wrong first and stops everything.
+    pub fn fail(&self, error: RepositoryError) {
+        self.failure.get_or_init(|| Arc::new(error));
+        self.queue.close();
+    }
+
+    /// The failure, if there is one.
+    pub fn check(&self) -> Result<(), RepositoryError> {
+        self.failure.get().map_or(Ok(()), |error| Err(RepositoryError::Writer(Arc::clone(error))))
+    }
+
+    /// Why a part of the writer is gone.
+    pub fn failed(&self) -> RepositoryError {
+        self.check().err().unwrap_or(RepositoryError::WorkerLost)
+    }
+
+    /// Waits until the workers have nothing to do.
+    pub async fn idle(&self) -> Result<(), RepositoryError> {
+        self.queue.idle().await;
+        self.check()
+    }
+
+    pub fn is_known(&self, index: &RwLock<Index>, kind: BlobKind, id: &BlobId) -> bool {
+        self.first_missing(index, kind, std::slice::from_ref(id)).is_none()
+    }
+
+    /// The first that is neither under way nor in an index.
+    pub fn first_missing(&self, index: &RwLock<Index>, kind: BlobKind, ids: &[BlobId]) -> Option<BlobId> {
+        let under_way = self.under_way.lock().expect(NO_PANIC);
+        let index = index.read().expect(super::super::index::NO_PANIC);
+        ids.iter().find(|id| !under_way.contains(&(kind, **id)) && !index.contains(kind, id)).copied()
+    }
+
+    /// Takes it upon the caller to store the blob; false when somebody has.
+    pub fn claim(&self, index: &RwLock<Index>, kind: BlobKind, id: BlobId) -> bool {
+        let mut under_way = self.under_way.lock().expect(NO_PANIC);
+        let known = index.read().expect(super::super::index::NO_PANIC).contains(kind, &id);
+        !known && under_way.insert((kind, id))
+    }
+
+    /// The blobs are in the index now; call after they were put there, so that at no time they are in neither.
+    pub fn release(&self, blobs: &[PackedBlob]) {
+        let mut under_way = self.under_way.lock().expect(NO_PANIC);
+        for blob in blobs {
+            under_way.remove(&(blob.kind, blob.id));
+        }
+    }
+
+    pub fn count_known(&self, bytes: usize) {
+        self.known_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub fn count_new(&self, plain: usize, stored: usize) {
+        self.new_blobs.fetch_add(1, Ordering::Relaxed);
+        self.new_bytes.fetch_add(plain as u64, Ordering::Relaxed);
+        self.stored_bytes.fetch_add(stored as u64, Ordering::Relaxed);
+    }
+
+    pub fn stats(&self) -> WriteStats {
+        WriteStats {
+            new_blobs: self.new_blobs.load(Ordering::Relaxed),
+            new_bytes: self.new_bytes.load(Ordering::Relaxed),
+            stored_bytes: self.stored_bytes.load(Ordering::Relaxed),
+            known_bytes: self.known_bytes.load(Ordering::Relaxed),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! A worker: compresses a blob, seals it, opens it again, compares, and puts it into a pack.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use zstd::bulk::{Compressor, Decompressor};
+
+use super::super::pack::{self, ClosedPack, LENGTH_FIELD, OpenPack};
+use super::super::{FileKind, RepositoryError};
+use super::Pipeline;
+use super::queue::Job;
+use super::state::State;
+use super::upload::Message;
+
+/// Above this the self-check decompresses in pieces, and buffers are given back after use: only the tree of a huge
+/// folder is larger than the largest chunk.
+const LARGE: usize = 9 << 20;
+
+/// Starts worker `number`; it ends when the queue is closed.
+pub fn start(number: usize, pipeline: Arc<Pipeline>) {
+    std::thread::Builder::new()
+        .name(format!("repository-{number}"))
+        .spawn(move || run(&pipeline))
+        .expect("a process that may not start a thread can do nothing at all");
+}
+
+fn run(pipeline: &Pipeline) {
+    let state = &pipeline.state;
+    let mut worker = Worker::new(state.options.compression_level);
+    while let Some(job) = state.queue.pop() {
+        let _done = Done(state);
+        if let Err(error) = worker.store(pipeline, &job) {
+            state.fail(error);
+        }
+    }
+}
+
+/// Answers a job, also when the worker panics: nobody may wait for it for ever.
+struct Done<'a>(&'a State);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(RepositoryError::WorkerLost);
+        }
+        self.0.queue.done();
+    }
+}
+
+/// Contexts and buffers that live as long as the worker: a new zstd context costs a small blob half its time.
+struct Worker {
+    compressor: Compressor<'static>,
+    decompressor: Decompressor<'static>,
+    compressed: Vec<u8>,
+    sealed: Vec<u8>,
+    opened: Vec<u8>,
+    again: Vec<u8>,
+}
+
+impl Worker {
+    fn new(level: i32) -> Self {
+        Self {
+            compressor: Compressor::new(level).expect("zstd takes any level and a context of a few megabytes"),
+            decompressor: Decompressor::new().expect("zstd gets a context of a few hundred kilobytes"),
+            compressed: Vec::new(),
+            sealed: Vec::new(),
+            opened: Vec::new(),
+            again: Vec::new(),
+        }
+    }
+
+    fn store(&mut self, pipeline: &Pipeline, job: &Job) -> Result<(), RepositoryError> {
+        let state = &pipeline.state;
+        let uncompressed = self.seal(state, &job.data);
+        if state.options.self_check && !self.reads_back(state, &job.data, uncompressed.is_some()) {
+            return Err(RepositoryError::SelfCheck { what: format!("blob {}", job.id) });
+        }
+        state.count_new(job.data.len(), self.sealed.len());
+        let full = pipeline.packs.push(job.kind, job.id, &self.sealed, uncompressed);
+        if job.data.len() > LARGE {
+            (self.compressed, self.sealed, self.opened, self.again) = Default::default();
+        }
+        full.map_or(Ok(()), |pack| upload(pipeline, pack))
+    }
+
+    /// Fills `sealed`; the plain length if it was worth compressing.
+    fn seal(&mut self, state: &State, data: &[u8]) -> Option<u32> {
+        self.compressed.clear();
+        self.compressed.reserve(zstd::zstd_safe::compress_bound(data.len()));
+        let length = self
+            .compressor
+            .compress_to_buffer(data, &mut self.compressed)
+            .expect("the buffer has the room that zstd says it needs");
+        self.sealed.clear();
+        let worth_it = length < data.len();
+        state.repository.cipher().seal(if worth_it { &self.compressed } else { data }, &mut self.sealed);
+        worth_it.then(|| u32::try_from(data.len()).expect("blobs are far smaller than 4 GiB"))
+    }
+
+    /// Whether what was sealed opens to exactly `data`: a defect of memory, processor or compressor is found while the
+    /// source is still there.
+    fn reads_back(&mut self, state: &State, data: &[u8], compressed: bool) -> bool {
+        if state.repository.cipher().open(&self.sealed, &mut self.opened).is_err() {
+            return false;
+        }
+        if !compressed {
+            return self.opened == data;
+        }
+        if data.len() > LARGE {
+            return decompresses_to(&self.opened, data);
+        }
+        self.again.clear();
+        self.again.reserve(data.len());
+        let length = self.decompressor.decompress_to_buffer(&self.opened, &mut self.again);
+        length.is_ok() && self.again == data
+    }
+}
+
+/// As a comparison of the whole, without a second copy of it.
+fn decompresses_to(compressed: &[u8], mut data: &[u8]) -> bool {
+    let Ok(mut decoder) = zstd::stream::read::Decoder::with_buffer(compressed) else { return false };
+    let mut piece = vec![0; 128 << 10];
+    loop {
+        match decoder.read(&mut piece) {
+            Ok(0) => return data.is_empty(),
+            Ok(n) => match data.split_at_checked(n) {
+                Some((expected, rest)) if *expected == piece[..n] => data = rest,
+                _ => return false,
+            },
+            Err(_) => return false,
+        }
+    }
+}
+
+/// Closes a full pack, reads its header back and hands it over; waits while the uploads are behind.
+fn upload(pipeline: &Pipeline, pack: OpenPack) -> Result<(), RepositoryError> {
+    let state = &pipeline.state;
+    let closed = close(state, pack)?;
+    pipeline.uploads.blocking_send(Message::Pack(closed)).map_err(|_| state.failed())
+}
+
+/// Appends the header and reads it back.
+pub fn close(state: &State, pack: OpenPack) -> Result<ClosedPack, RepositoryError> {
+    let cipher = state.repository.cipher();
+    let blob_bytes = pack.bytes.len();
+    let closed = pack.close(cipher);
+    let header = &closed.bytes[blob_bytes..closed.bytes.len() - LENGTH_FIELD];
+    match pack::read_header(cipher, header, blob_bytes as u64) {
+        Ok(blobs) if blobs == closed.blobs => Ok(closed),
+        _ => Err(RepositoryError::SelfCheck { what: FileKind::Pack.name(&closed.id.0) }),
+    }
+}
