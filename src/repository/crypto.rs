@@ -53,21 +53,16 @@ impl KeyMaterial {
 
     /// As restic stores the master key: `{"mac":{"k":…,"r":…},"encrypt":…}`.
     pub fn to_json(&self) -> Vec<u8> {
-        let json = KeyJson {
-            mac: MacJson { k: encode(&self.mac_k), r: encode(&self.mac_r) },
-            encrypt: encode(&self.encrypt),
-        };
+        let json =
+            KeyJson { mac: MacJson { k: encode(&self.mac_k), r: encode(&self.mac_r) }, encrypt: encode(&self.encrypt) };
         serde_json::to_vec(&json).expect("three strings always serialise")
     }
 
     /// `None` when it is not a key: not that JSON, lengths that do not fit, or all zeros, which restic refuses too.
     pub fn from_json(json: &[u8]) -> Option<Self> {
         let parsed: KeyJson = serde_json::from_slice(json).ok()?;
-        let material = Self {
-            encrypt: decode(&parsed.encrypt)?,
-            mac_k: decode(&parsed.mac.k)?,
-            mac_r: decode(&parsed.mac.r)?,
-        };
+        let material =
+            Self { encrypt: decode(&parsed.encrypt)?, mac_k: decode(&parsed.mac.k)?, mac_r: decode(&parsed.mac.r)? };
         let zero = material.encrypt == [0; 32] || material.mac_k == [0; 16] || material.mac_r == [0; 16];
         (!zero).then_some(material)
     }
@@ -169,7 +164,11 @@ impl Cipher {
         let (ciphertext, mac) = rest.split_last_chunk::<MAC>().ok_or(Unauthentic)?;
         let expected = self.mac(nonce, ciphertext);
         // restic refuses the zero nonce too: only a defect or an attack writes it
-        if bool::from(expected.ct_eq(mac)) && *nonce != [0; NONCE] { Ok((*nonce, ciphertext)) } else { Err(Unauthentic) }
+        if bool::from(expected.ct_eq(mac)) && *nonce != [0; NONCE] {
+            Ok((*nonce, ciphertext))
+        } else {
+            Err(Unauthentic)
+        }
     }
 
     /// Encrypts and decrypts: counter mode is its own inverse.

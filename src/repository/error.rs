@@ -52,7 +52,9 @@ impl Failure for RepositoryError {
             Self::Storage(error) => error.category(),
             Self::Missing { .. } => Category::RepositoryMissing,
             Self::WrongPassword { .. } => Category::WrongPassword,
-            Self::Exists { .. } | Self::Version { .. } | Self::KeyInUse { .. } | Self::NoSuchKey { .. } => Category::Usage,
+            Self::Exists { .. } | Self::Version { .. } | Self::KeyInUse { .. } | Self::NoSuchKey { .. } => {
+                Category::Usage
+            }
             Self::Locked { .. } => Category::Locked,
             Self::Damaged { .. } | Self::BlobMissing { .. } | Self::SelfCheck { .. } => Category::Integrity,
             Self::Tree(_) | Self::WorkerLost => Category::Bug,

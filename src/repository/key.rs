@@ -155,7 +155,11 @@ pub(super) struct OpenedKey {
 }
 
 /// Opens one key file; `Ok(None)` when the password is not its own.
-pub(super) async fn open(store: &SharedStore, id: KeyId, password: &Secret) -> Result<Option<OpenedKey>, RepositoryError> {
+pub(super) async fn open(
+    store: &SharedStore,
+    id: KeyId,
+    password: &Secret,
+) -> Result<Option<OpenedKey>, RepositoryError> {
     let bytes = store.get(&FileKind::Key.key(&id.0)).await?;
     let damaged = |how: &str| RepositoryError::Damaged { what: format!("key {id}"), how: how.into() };
     if <[u8; 32]>::from(Sha256::digest(&bytes)) != id.0 {

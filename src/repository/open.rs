@@ -171,7 +171,8 @@ async fn unlock(store: &SharedStore, sealed_config: &[u8], password: &Secret) ->
 
 fn read_config(json: &[u8], location: &str) -> Result<Config, RepositoryError> {
     let damaged = |how: String| RepositoryError::Damaged { what: FileKind::Config.name(&[0; 32]), how };
-    let config: Config = serde_json::from_slice(json).map_err(|e| damaged(format!("it is not a config's JSON: {e}")))?;
+    let config: Config =
+        serde_json::from_slice(json).map_err(|e| damaged(format!("it is not a config's JSON: {e}")))?;
     if config.version != VERSION {
         return Err(RepositoryError::Version { location: location.into(), version: config.version });
     }

@@ -120,7 +120,8 @@ impl Table {
         if (self.len + 1) * 8 > self.slots.len() * 7 {
             self.grow();
         }
-        let number = u32::try_from(self.len).ok().filter(|&n| n != EMPTY).expect("fewer than 2³² blobs fit into memory");
+        let number =
+            u32::try_from(self.len).ok().filter(|&n| n != EMPTY).expect("fewer than 2³² blobs fit into memory");
         if self.len.is_multiple_of(BLOCK) {
             self.blocks.push(Vec::with_capacity(BLOCK));
         }
