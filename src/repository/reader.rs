@@ -2,6 +2,7 @@
 
 mod fetch;
 mod open_blob;
+mod packs;
 mod stream;
 
 use bytes::Bytes;

@@ -13,6 +13,7 @@ pub const NO_PANIC: &str = "no thread panics while it changes the index";
 /// Entries in one block; blocks are never reallocated, so growth needs no second copy of everything.
 const BLOCK: usize = 4_096;
 const EMPTY: u32 = u32::MAX;
+const COUNTED: &str = "entries are counted in 32 bits";
 
 /// Where one copy of a blob lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,15 +32,17 @@ pub struct Index {
 }
 
 impl Index {
-    /// Takes up a pack's blobs. One that was taken up already is left as it is: packs never change.
+    /// Takes up a pack's blobs. Index files may list a pack more than once.
     pub fn insert(&mut self, pack: PackId, blobs: &[PackedBlob]) {
-        if self.pack_numbers.contains_key(&pack) {
-            return;
+        let next = u32::try_from(self.packs.len()).expect("fewer than 2³² packs fit into memory");
+        let number = *self.pack_numbers.entry(pack).or_insert(next);
+        if number == next {
+            self.packs.push(pack);
         }
-        let number = u32::try_from(self.packs.len()).expect("fewer than 2³² packs fit into memory");
-        self.packs.push(pack);
-        self.pack_numbers.insert(pack, number);
         for blob in blobs {
+            if number != next && self.find(blob.kind, &blob.id).any(|at| at == Location { pack, blob: *blob }) {
+                continue;
+            }
             let uncompressed = blob.uncompressed.and_then(NonZeroU32::new);
             let entry = Entry { id: blob.id, pack: number, offset: blob.offset, length: blob.length, uncompressed };
             self.table_mut(blob.kind).insert(entry);
@@ -61,6 +64,23 @@ impl Index {
         [BlobKind::Data, BlobKind::Tree]
             .into_iter()
             .flat_map(move |kind| self.table(kind).entries().map(move |entry| self.location(kind, entry)))
+    }
+
+    /// Pack after pack with all its blobs in the order in which they lie there. Takes 8 bytes a blob while it runs.
+    pub fn by_pack(&self) -> impl Iterator<Item = (PackId, Vec<PackedBlob>)> {
+        let numbered = |kind| (0..self.table(kind).len).map(move |n| (kind, u32::try_from(n).expect(COUNTED)));
+        let mut order: Vec<(BlobKind, u32)> = numbered(BlobKind::Data).chain(numbered(BlobKind::Tree)).collect();
+        let entry = |&(kind, n): &(BlobKind, u32)| self.table(kind).entry(n);
+        order.sort_unstable_by_key(|at| (entry(at).pack, entry(at).offset));
+        let mut order = order.into_iter().map(|(kind, n)| self.location(kind, self.table(kind).entry(n))).peekable();
+        std::iter::from_fn(move || {
+            let first = order.next()?;
+            let mut blobs = vec![first.blob];
+            while let Some(next) = order.next_if(|at| at.pack == first.pack) {
+                blobs.push(next.blob);
+            }
+            Some((first.pack, blobs))
+        })
     }
 
     #[must_use]
@@ -143,7 +163,7 @@ impl Table {
         self.slots = Vec::new(); // before the larger one is there: both together would be half again as much
         self.slots.resize(wanted, EMPTY);
         for number in 0..self.len {
-            self.link(u32::try_from(number).expect("entries are counted in 32 bits"));
+            self.link(u32::try_from(number).expect(COUNTED));
         }
     }
 

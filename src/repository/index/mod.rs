@@ -35,6 +35,29 @@ impl Repository {
         Ok(IndexId(self.save_file(FileKind::Index, &json).await?))
     }
 
+    /// Writes index files that list `packs`, at most [`MAX_BLOBS_PER_FILE`] or one pack each. The last says that it
+    /// replaces `supersedes`, as restic's does: before it is there, the former are needed.
+    pub(crate) async fn save_index(
+        &self,
+        packs: impl IntoIterator<Item = IndexPack>,
+        supersedes: Vec<IndexId>,
+    ) -> Result<Vec<IndexId>, RepositoryError> {
+        let mut written = Vec::new();
+        let mut file = IndexFile::default();
+        let mut blobs = 0;
+        for pack in packs {
+            if blobs > 0 && blobs + pack.blobs.len() > MAX_BLOBS_PER_FILE {
+                written.push(self.save_index_file(&std::mem::take(&mut file)).await?);
+                blobs = 0;
+            }
+            blobs += pack.blobs.len();
+            file.packs.push(pack);
+        }
+        file.supersedes = supersedes;
+        written.push(self.save_index_file(&file).await?);
+        Ok(written)
+    }
+
     /// All index files together, read at the first call.
     pub(crate) async fn index(&self) -> Result<&RwLock<Index>, RepositoryError> {
         self.index_cell().get_or_try_init(|| async { Ok(RwLock::new(self.read_index().await?)) }).await

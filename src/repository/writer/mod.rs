@@ -169,6 +169,19 @@ impl Writer {
         Ok(state.stats())
     }
 
+    /// Stores a blob of the repository once more, verified on the way: for `prune`, which then drops the pack that it
+    /// came from. An index lists both copies until it is replaced.
+    pub(crate) async fn repack(&self, kind: BlobKind, id: &BlobId) -> Result<(), RepositoryError> {
+        let state = &self.inner.pipeline.state;
+        state.check()?;
+        let data = Vec::from(state.repository.blob(kind, id).await?);
+        let room = state.queue.room_for(data.capacity()).await.map_err(|_| state.failed())?;
+        if state.claim_again(kind, *id) {
+            state.queue.push(queue::Job { kind, id: *id, data, _room: room });
+        }
+        Ok(())
+    }
+
     async fn require(&self, kind: BlobKind, ids: &[BlobId]) -> Result<(), RepositoryError> {
         match self.first_missing(kind, ids).await? {
             None => Ok(()),

@@ -81,6 +81,11 @@ impl State {
         !known && under_way.insert((kind, id))
     }
 
+    /// As [`Self::claim`], for a blob that the index has and that is to move.
+    pub fn claim_again(&self, kind: BlobKind, id: BlobId) -> bool {
+        self.under_way.lock().expect(NO_PANIC).insert((kind, id))
+    }
+
     /// The blobs are in the index now; call after they were put there, so that at no time they are in neither.
     pub fn release(&self, blobs: &[PackedBlob]) {
         let mut under_way = self.under_way.lock().expect(NO_PANIC);

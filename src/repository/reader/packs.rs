@@ -1,0 +1,95 @@
+//! Whole packs: their headers, for an index that was lost, and everything in them, for `check --read-data`.
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use crate::repository::index::Location;
+use crate::repository::pack::{LENGTH_FIELD, PackedBlob, header_length, read_header};
+use crate::repository::{FileKind, PackId, Repository, RepositoryError};
+
+/// Read from a pack's end at first: the header of a pack of up to 390 blobs comes with it.
+const TAIL: u64 = 16 << 10;
+
+impl Repository {
+    /// What a pack's own header lists; `bytes` is the pack's size by the store's listing.
+    ///
+    /// # Errors
+    /// `Damaged` when it has no authentic header that describes exactly its bytes.
+    pub(crate) async fn read_pack_header(&self, id: &PackId, bytes: u64) -> Result<Vec<PackedBlob>, RepositoryError> {
+        let key = FileKind::Pack.key(&id.0);
+        let tail = self.store().get_range(&key, bytes.saturating_sub(TAIL)..bytes).await?;
+        let damaged = |how| damaged(id, how);
+        let (before, field) =
+            tail.split_last_chunk::<LENGTH_FIELD>().ok_or_else(|| damaged("it is too short for a header".into()))?;
+        let length = header_length(*field, bytes).map_err(damaged)?;
+        let blob_bytes = bytes - LENGTH_FIELD as u64 - u64::from(length);
+        if let Some(start) = before.len().checked_sub(length as usize) {
+            return read_header(self.cipher(), &before[start..], blob_bytes).map_err(damaged);
+        }
+        let header = self.store().get_range(&key, blob_bytes..blob_bytes + u64::from(length)).await?;
+        read_header(self.cipher(), &header, blob_bytes).map_err(damaged)
+    }
+
+    /// Reads a whole pack and holds it to all that is known of it: its name, its header, what the index lists, and every
+    /// blob's MAC, length and hash. Yields everything that is wrong; nothing when it is sound.
+    ///
+    /// # Errors
+    /// When the store could not be asked; a pack that is not there is a finding.
+    pub(crate) async fn verify_pack(
+        &self,
+        id: &PackId,
+        listed: Vec<PackedBlob>,
+    ) -> Result<Vec<RepositoryError>, RepositoryError> {
+        let bytes = match self.store().get(&FileKind::Pack.key(&id.0)).await {
+            Ok(bytes) => bytes,
+            Err(crate::storage::StorageError::NotFound { .. }) => {
+                return Ok(vec![damaged(id, "it is not in the store".into())]);
+            }
+            Err(other) => return Err(other.into()),
+        };
+        let (repository, id) = (self.clone(), *id);
+        let findings = tokio::task::spawn_blocking(move || repository.verify_pack_bytes(&id, &bytes, &listed));
+        findings.await.map_err(|_| RepositoryError::WorkerLost)
+    }
+
+    fn verify_pack_bytes(&self, id: &PackId, bytes: &Bytes, listed: &[PackedBlob]) -> Vec<RepositoryError> {
+        let mut findings = Vec::new();
+        if <[u8; 32]>::from(Sha256::digest(bytes)) != id.0 {
+            findings.push(damaged(id, "its bytes do not hash to its name".into()));
+        }
+        match self.parse_header(bytes) {
+            Err(how) => findings.push(damaged(id, how)),
+            Ok(blobs) => {
+                let unlike = listed.iter().filter(|blob| !has(&blobs, blob));
+                findings.extend(unlike.map(|blob| {
+                    damaged(id, format!("its header does not list blob {} where the index has it", blob.id))
+                }));
+            }
+        }
+        for blob in listed {
+            let (start, length) = (blob.offset as usize, blob.length as usize);
+            let opened = match bytes.get(start..start.saturating_add(length)) {
+                Some(sealed) => self.open_blob(&Location { pack: *id, blob: *blob }, sealed).map(drop),
+                None => Err(damaged(id, format!("it ends before blob {} does", blob.id))),
+            };
+            findings.extend(opened.err());
+        }
+        findings
+    }
+
+    fn parse_header(&self, pack: &[u8]) -> Result<Vec<PackedBlob>, String> {
+        let (rest, field) = pack.split_last_chunk::<LENGTH_FIELD>().ok_or("it is too short for a header")?;
+        let length = header_length(*field, pack.len() as u64)? as usize;
+        let (blobs, header) = rest.split_at(rest.len() - length);
+        read_header(self.cipher(), header, blobs.len() as u64)
+    }
+}
+
+fn damaged(id: &PackId, how: String) -> RepositoryError {
+    RepositoryError::Damaged { what: FileKind::Pack.name(&id.0), how }
+}
+
+/// Headers list blobs in the order of their offsets.
+fn has(header: &[PackedBlob], blob: &PackedBlob) -> bool {
+    header.binary_search_by_key(&blob.offset, |b| b.offset).is_ok_and(|at| header[at] == *blob)
+}
