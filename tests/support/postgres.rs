@@ -126,6 +126,19 @@ impl Postgres {
     }
 }
 
+impl Postgres {
+    /// Makes the database `name` and fills it with every object and value that this version knows (`tests/fixtures`).
+    pub fn create_torture_database(&self, name: &str) {
+        self.create_database(name);
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        self.psql_file(name, &fixtures.join("torture.sql"));
+        let major = self.version.split('.').next().unwrap().parse::<u32>().unwrap();
+        for since in [10, 11, 12, 14, 15, 18].iter().filter(|since| major >= **since) {
+            self.psql_file(name, &fixtures.join(format!("torture-{since}.sql")));
+        }
+    }
+}
+
 fn as_servers_user(program: &Path) -> Command {
     if is_root() {
         let mut command = Command::new("setpriv");
