@@ -109,20 +109,31 @@ impl Index {
     }
 
     fn location(&self, kind: BlobKind, entry: &Entry) -> Location {
-        let Entry { id, pack, offset, length, uncompressed } = *entry;
-        let blob = PackedBlob { kind, id, offset, length, uncompressed: uncompressed.map(NonZeroU32::get) };
-        Location { pack: self.packs[pack as usize], blob }
+        entry.location(kind, &self.packs)
+    }
+
+    /// The first copy of a blob.
+    pub(super) fn entry(&self, kind: BlobKind, id: &BlobId) -> Option<&Entry> {
+        self.table(kind).find(id).next()
     }
 }
 
-/// 48 bytes.
+/// One copy of a blob, its pack by number: 48 bytes.
 #[derive(Debug, Clone, Copy)]
-struct Entry {
-    id: BlobId,
-    pack: u32,
-    offset: u32,
-    length: u32,
-    uncompressed: Option<NonZeroU32>,
+pub struct Entry {
+    pub id: BlobId,
+    pub pack: u32,
+    pub offset: u32,
+    pub length: u32,
+    pub uncompressed: Option<NonZeroU32>,
+}
+
+impl Entry {
+    pub fn location(&self, kind: BlobKind, packs: &[PackId]) -> Location {
+        let Self { id, pack, offset, length, uncompressed } = *self;
+        let blob = PackedBlob { kind, id, offset, length, uncompressed: uncompressed.map(NonZeroU32::get) };
+        Location { pack: packs[pack as usize], blob }
+    }
 }
 
 /// Entries in blocks, found by open addressing over their numbers. Copies of one blob follow each other in the probe

@@ -2,6 +2,7 @@
 
 mod file;
 mod memory;
+mod plan;
 
 use std::sync::RwLock;
 
@@ -11,6 +12,7 @@ use super::{FileKind, IndexId, Repository, RepositoryError};
 
 pub use file::{IndexFile, IndexPack};
 pub use memory::{Index, Location, NO_PANIC};
+pub use plan::Plan;
 
 /// Index files that are read at the same time; each is up to 8 MiB of JSON.
 const READ_AHEAD: usize = 4;

@@ -20,12 +20,26 @@ thread_local! {
 /// Room that a thread keeps from one blob to the next; larger only for a huge folder.
 const KEEP: usize = 9 << 20;
 
+const BAD_MAC: &str = "its MAC does not fit";
+
 impl Repository {
     /// Decrypts, decompresses and hashes one blob; `sealed` is exactly what lies at its place in the pack.
     ///
     /// # Errors
     /// `Damaged` with the blob's and the pack's id.
     pub(crate) fn open_blob(&self, at: &Location, sealed: &[u8]) -> Result<Vec<u8>, RepositoryError> {
+        let mut plain = Vec::with_capacity(at.blob.plain_length() as usize);
+        self.open_blob_into(at, sealed, &mut plain)?;
+        Ok(plain)
+    }
+
+    /// As [`Self::open_blob`], replacing what is in `plain`.
+    pub(super) fn open_blob_into(
+        &self,
+        at: &Location,
+        sealed: &[u8],
+        plain: &mut Vec<u8>,
+    ) -> Result<(), RepositoryError> {
         let damaged = |how: &str| {
             let kind = match at.blob.kind {
                 BlobKind::Data => "data",
@@ -34,35 +48,33 @@ impl Repository {
             let what = format!("{kind} blob {} in pack {} at byte {}", at.blob.id, at.pack, at.blob.offset);
             RepositoryError::Damaged { what, how: how.into() }
         };
-        let plain = match at.blob.uncompressed {
-            None => {
-                let mut plain = Vec::new();
-                self.cipher().open(sealed, &mut plain).map_err(|_| damaged("its MAC does not fit"))?;
-                plain
-            }
-            Some(length) => self.open_compressed(sealed, length as usize).map_err(damaged)?,
-        };
-        if BlobId(Sha256::digest(&plain).into()) != at.blob.id {
-            return Err(damaged("its content does not hash to its id"));
+        match at.blob.uncompressed {
+            None => self.cipher().open(sealed, plain).map_err(|_| damaged(BAD_MAC))?,
+            Some(length) => self.open_compressed(sealed, length as usize, plain).map_err(damaged)?,
         }
-        Ok(plain)
+        if BlobId(Sha256::digest(plain).into()) == at.blob.id {
+            Ok(())
+        } else {
+            Err(damaged("its content does not hash to its id"))
+        }
     }
 
-    fn open_compressed(&self, sealed: &[u8], length: usize) -> Result<Vec<u8>, &'static str> {
+    fn open_compressed(&self, sealed: &[u8], length: usize, plain: &mut Vec<u8>) -> Result<(), &'static str> {
         SCRATCH.with_borrow_mut(|scratch| {
             let (decompressor, compressed) = scratch.get_or_insert_with(|| {
                 (Decompressor::new().expect("zstd gets a context of a few hundred kilobytes"), Vec::new())
             });
-            self.cipher().open(sealed, compressed).map_err(|_| "its MAC does not fit")?;
-            let mut plain = Vec::with_capacity(length);
-            let found = decompressor.decompress_to_buffer(compressed, &mut plain);
+            self.cipher().open(sealed, compressed).map_err(|_| BAD_MAC)?;
+            plain.clear();
+            plain.reserve_exact(length);
+            let found = decompressor.decompress_to_buffer(compressed, plain);
             if compressed.capacity() > KEEP {
                 *compressed = Vec::new();
             }
             match found {
-                Ok(found) if found == length => Ok(plain),
-                Ok(_) => Err("it is shorter than the index says"),
-                Err(_) => Err("it does not decompress to the length that the index says"),
+                Ok(found) if found == length => Ok(()),
+                Ok(found) if found < length => Err("it is shorter than the index says"),
+                _ => Err("it does not decompress to the length that the index says"),
             }
         })
     }

@@ -66,10 +66,11 @@ impl Repository {
                 }));
             }
         }
+        let mut plain = Vec::new();
         for blob in listed {
             let (start, length) = (blob.offset as usize, blob.length as usize);
             let opened = match bytes.get(start..start.saturating_add(length)) {
-                Some(sealed) => self.open_blob(&Location { pack: *id, blob: *blob }, sealed).map(drop),
+                Some(sealed) => self.open_blob_into(&Location { pack: *id, blob: *blob }, sealed, &mut plain),
                 None => Err(damaged(id, format!("it ends before blob {} does", blob.id))),
             };
             findings.extend(opened.err());
