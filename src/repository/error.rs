@@ -21,6 +21,9 @@ pub enum RepositoryError {
     Version { location: String, version: u32 },
     #[error("the repository is locked by {holder}")]
     Locked { holder: String },
+    /// What was done since was not protected from others.
+    #[error("the lock of the repository was lost: {reason}")]
+    LockLost { reason: String },
     /// Bytes are not what their id, MAC or index says.
     #[error("{what} is damaged: {how}")]
     Damaged { what: String, how: String },
@@ -56,6 +59,7 @@ impl Failure for RepositoryError {
                 Category::Usage
             }
             Self::Locked { .. } => Category::Locked,
+            Self::LockLost { .. } => Category::LeaseLost,
             Self::Damaged { .. } | Self::BlobMissing { .. } | Self::SelfCheck { .. } => Category::Integrity,
             Self::Tree(_) | Self::WorkerLost => Category::Bug,
             Self::Writer(error) => error.category(),
@@ -78,6 +82,7 @@ impl Failure for RepositoryError {
                 "wait for the other to finish, or run `drydock unlock -f FILE` when it is certain that it is dead"
                     .into(),
             ),
+            Self::LockLost { .. } => Some("run the same command again; nothing half-done is listed".into()),
             Self::Damaged { .. } | Self::BlobMissing { .. } => {
                 Some("run `drydock check -f FILE --read-data` to see which recovery points are touched".into())
             }

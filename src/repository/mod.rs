@@ -17,6 +17,8 @@ mod pack;
 mod polynomial;
 mod reader;
 pub mod snapshot;
+#[cfg(test)]
+mod testing;
 pub mod tree;
 mod writer;
 
@@ -24,7 +26,7 @@ pub use error::RepositoryError;
 pub use files::FileKind;
 pub use id::{BlobId, IndexId, InvalidId, KeyId, LockId, PackId, SnapshotId, TreeId};
 pub use key::{KeyCost, KeyInfo};
-pub use lock::{Lock, LockKind};
+pub use lock::{Lock, LockInfo, LockKind, LockState};
 pub use open::Repository;
 pub use snapshot::Snapshot;
 pub use tree::{Node, NodeKind, Tree, TreeBuilder, TreeError};
