@@ -82,6 +82,14 @@ impl LocalStore {
         &self.inner.root
     }
 
+    /// How many temporary files of that age crashes have left.
+    ///
+    /// # Errors
+    /// Where the folder cannot be listed.
+    pub async fn leftovers(&self, older_than: Duration) -> Result<usize, StorageError> {
+        self.run(move |inner| inner.leftovers(older_than).map(|found| found.len())).await
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Inner) -> Result<T, StorageError> + Send + 'static,
@@ -291,21 +299,26 @@ impl Inner {
 
     fn sweep(&self, older_than: Duration) -> Result<Swept, StorageError> {
         let mut swept = Swept::default();
-        let mut leftovers = Vec::new();
-        let now = SystemTime::now();
-        self.walk(&self.root, 0, &mut |key, bytes, modified| {
-            let age = now.duration_since(modified).unwrap_or_default();
-            if is_temporary(key) && age >= older_than {
-                leftovers.push((key.to_owned(), bytes));
-            }
-        })
-        .map_err(|error| self.failed("", "list", &error))?;
-        for (key, bytes) in leftovers {
+        for (key, bytes) in self.leftovers(older_than)? {
             self.delete(&key)?;
             swept.objects += 1;
             swept.bytes += bytes;
         }
         Ok(swept)
+    }
+
+    /// Keys and sizes of temporary files of that age.
+    fn leftovers(&self, older_than: Duration) -> Result<Vec<(String, u64)>, StorageError> {
+        let mut found = Vec::new();
+        let now = SystemTime::now();
+        self.walk(&self.root, 0, &mut |key, bytes, modified| {
+            let age = now.duration_since(modified).unwrap_or_default();
+            if is_temporary(key) && age >= older_than {
+                found.push((key.to_owned(), bytes));
+            }
+        })
+        .map_err(|error| self.failed("", "list", &error))?;
+        Ok(found)
     }
 
     /// Calls `visit(key, bytes, modified)` for every file below `folder`. A folder that vanishes meanwhile is empty,

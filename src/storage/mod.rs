@@ -4,7 +4,15 @@
 //! Keys are `/`-separated, relative to the store's prefix (`repository/config`, `stack.json`).
 
 pub mod disk;
+mod doctor;
+pub mod fault;
+mod forgetful;
+mod limit;
 mod local;
+mod open;
+mod probe;
+mod retry;
+mod s3;
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -17,7 +25,15 @@ use jiff::Timestamp;
 
 use crate::failure::{Category, Failure};
 
+pub use doctor::doctor;
+pub use fault::Faulty;
+pub use forgetful::Forgetful;
+pub use limit::{Limited, Limits, RateLimiter};
 pub use local::LocalStore;
+pub use open::{Location, StoreSpec, create, open};
+pub use probe::{CreateIfAbsent, probe_create_if_absent};
+pub use retry::{Retry, RetryPolicy};
+pub use s3::{Menace, S3Credentials, S3Spec, S3Store, S3Timeouts};
 
 /// One stored object as a listing shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
