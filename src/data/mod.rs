@@ -4,6 +4,7 @@
 
 pub mod postgres;
 pub mod redis;
+pub mod tls;
 pub mod volume;
 
 use jiff::Timestamp;

@@ -134,6 +134,13 @@ pub struct RedisSpec {
     pub tls: Tls,
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
+    /// The certificate (PEM) that drydock shows: to a server that asks its clients for one (`tls-auth-clients`), and as
+    /// the primary of a restore to a server with `tls-replication`, which must know its authority.
+    #[serde(default)]
+    pub cert_file: Option<PathBuf>,
+    /// The key of `certFile`.
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
     /// The address at which the server reaches drydock during a restore; found from the connection where it is not said.
     #[serde(default)]
     pub listen_address: Option<std::net::IpAddr>,

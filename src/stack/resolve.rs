@@ -33,6 +33,8 @@ pub fn paths(spec: &mut Spec, folder: &Path) {
             DataKind::Redis(redis) => {
                 redis.password.iter_mut().for_each(secret);
                 redis.ca_file.iter_mut().for_each(at);
+                redis.cert_file.iter_mut().for_each(at);
+                redis.key_file.iter_mut().for_each(at);
                 redis.scratch_server.iter_mut().for_each(at);
             }
             DataKind::Volume(volume) => volume.path.iter_mut().for_each(at),
