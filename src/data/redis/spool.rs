@@ -69,15 +69,8 @@ pub(super) struct SpoolReader {
 
 /// Both ends; `memory` is [`MEMORY`] but in tests.
 pub(super) fn spool(memory: usize) -> (SpoolWriter, SpoolReader) {
-    let state = State {
-        queue: VecDeque::new(),
-        queued: 0,
-        written: 0,
-        read: 0,
-        writing: false,
-        end: None,
-        reader_gone: false,
-    };
+    let state =
+        State { queue: VecDeque::new(), queued: 0, written: 0, read: 0, writing: false, end: None, reader_gone: false };
     let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), memory });
     let (handover, files) = std::sync::mpsc::channel();
     let (key, start): ([u8; 32], [u8; 16]) = (rand::random(), rand::random());
