@@ -1,6 +1,6 @@
 //! Drydock keeps a self-hosted stack upgradable and recoverable.
 //!
-//! The direction of use is `cli → verbs (snapshot, restore, maintain) → data → repository → storage`;
+//! The direction of use is `cli → verbs (snapshot, restore, maintain) → point → data → repository → storage`;
 //! `stack`, `failure`, `clock`, `progress` and `context` lie below all of them. `tests/architecture.rs` holds that.
 
 pub mod cli;
@@ -10,9 +10,13 @@ pub mod data;
 pub mod failure;
 pub mod finding;
 pub mod maintain;
+pub mod point;
 pub mod progress;
 pub mod repository;
 pub mod restore;
 pub mod snapshot;
 pub mod stack;
 pub mod storage;
+
+/// What stored documents say of who wrote them.
+pub const TOOL: &str = concat!("drydock ", env!("CARGO_PKG_VERSION"));

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 /// A part of `src/` and what it may use of the others. The lowest ones may be used by everybody.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("cli", &["snapshot", "restore", "maintain", "data", "repository", "storage"]),
-    ("restore", &["snapshot", "data", "repository", "storage"]),
-    ("snapshot", &["data", "repository", "storage"]),
-    ("maintain", &["snapshot", "data", "repository", "storage"]),
+    ("cli", &["snapshot", "restore", "maintain", "point", "data", "repository", "storage"]),
+    ("restore", &["snapshot", "point", "data", "repository", "storage"]),
+    ("snapshot", &["point", "data", "repository", "storage"]),
+    ("maintain", &["snapshot", "point", "data", "repository", "storage"]),
+    ("point", &["data", "repository", "storage"]),
     ("data", &["repository", "storage"]),
     ("repository", &["storage"]),
     ("storage", &[]),

@@ -1,0 +1,32 @@
+//! Asking a person at a terminal before something live is touched.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use super::report::Failed;
+use crate::failure::Category;
+
+/// Goes on when `yes` or when the person at the terminal types `word`; otherwise refuses.
+///
+/// # Errors
+/// Without a terminal and without `yes`, or when something else was typed.
+pub fn confirm(what: &str, word: &str, yes: bool) -> Result<(), Failed> {
+    if yes {
+        return Ok(());
+    }
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        let hint = "look at it with `--dry-run`, then run it with `--yes`, or at a terminal where it can ask";
+        return Err(Failed::usage(format!("{what}; there is no terminal to ask at"), hint));
+    }
+    eprint!("{what}.\nType `{word}` to go on: ");
+    let mut typed = String::new();
+    let read = io::stderr().flush().and_then(|()| io::stdin().lock().read_line(&mut typed));
+    match read {
+        Ok(_) if typed.trim() == word => Ok(()),
+        Ok(_) => Err(Failed::new(
+            Category::Usage,
+            format!("not confirmed: `{word}` was not typed; nothing was changed"),
+            None,
+        )),
+        Err(error) => Err(Failed::new(Category::Usage, format!("cannot read the answer: {error}"), None)),
+    }
+}

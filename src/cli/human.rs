@@ -1,0 +1,58 @@
+//! Numbers, instants and ages as people read them.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::stack::duration;
+
+/// `1,234,567`.
+#[must_use]
+pub fn number(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 file`, `2 files`; the plural is made with an `s`.
+#[must_use]
+pub fn count(n: u64, what: &str) -> String {
+    format!("{} {what}{}", number(n), if n == 1 { "" } else { "s" })
+}
+
+/// In the machine's time zone with its offset, so that nobody has to ask which.
+#[must_use]
+pub fn instant(time: Timestamp) -> String {
+    time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+}
+
+/// How long ago `time` was; what lies in the future says so.
+#[must_use]
+pub fn age(time: Timestamp, now: Timestamp) -> String {
+    let passed = now.duration_since(time);
+    let text = duration::human(passed.unsigned_abs());
+    if passed.is_negative() { format!("in {text}") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_parted() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(number), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!((count(1, "file"), count(2_000, "file")), ("1 file".into(), "2,000 files".into()));
+    }
+
+    #[test]
+    fn a_clock_that_jumped_back_gives_no_negative_age() {
+        let at = |s| Timestamp::from_second(s).unwrap();
+        assert_eq!(age(at(0), at(90_000)), "1d 1h");
+        assert_eq!(age(at(3_600), at(0)), "in 1h");
+    }
+}

@@ -1,0 +1,67 @@
+//! What one run of a command stands on: the document, the context, the output.
+
+use std::cell::RefCell;
+use std::process::ExitCode;
+
+use super::output::{self, Format, Shown};
+use super::progress::Display;
+use super::report::Failed;
+use super::screen::Screen;
+use super::signals::{self, StopReason};
+use super::{Done, Global};
+use crate::context::Context;
+use crate::failure::Category;
+use crate::stack::Stack;
+
+pub struct Session {
+    pub cx: Context,
+    pub format: Format,
+    pub stopped: StopReason,
+    pub screen: Screen,
+    global: Global,
+    display: RefCell<Option<Display>>,
+}
+
+impl Session {
+    /// Begins to listen to signals.
+    pub fn begin(global: Global, screen: &Screen) -> Result<Self, Failed> {
+        let cx = Context::default();
+        let stopped = signals::watch(&cx.cancel, global.timeout, screen)
+            .map_err(|error| Failed::new(Category::Unavailable, format!("cannot listen to signals: {error}"), None))?;
+        let (format, screen) = (global.output, screen.clone());
+        Ok(Self { cx, format, stopped, screen, global, display: RefCell::default() })
+    }
+
+    /// The document of `-f`.
+    pub fn stack(&self) -> Result<Stack, Failed> {
+        let Some(file) = &self.global.file else {
+            let hint = "say where the Stack document is: `-f stack.yaml`, or the environment variable DRYDOCK_FILE";
+            return Err(Failed::usage("no Stack document is given", hint));
+        };
+        Ok(Stack::load(file)?)
+    }
+
+    /// Shows progress from now on; not before a person was asked, whose answer bars would overwrite.
+    pub fn show_progress(&self) {
+        let display = Display::start(self.global.progress, &self.cx.progress, &self.screen);
+        self.display.replace(Some(display));
+    }
+
+    pub fn end_progress(&self) {
+        self.display.replace(None);
+    }
+
+    /// Prints `result` and ends with 0.
+    pub fn print(&self, result: &impl Shown) -> Done {
+        self.print_with(result, None)
+    }
+
+    /// Prints `result` and ends with 0, or with `category`'s code.
+    pub fn print_with(&self, result: &impl Shown, category: Option<Category>) -> Done {
+        self.end_progress();
+        output::print(self.format, result).map_err(|error| {
+            Failed::new(Category::Unavailable, format!("cannot write to standard output: {error}"), None)
+        })?;
+        Ok(ExitCode::from(category.map_or(0, Category::exit_code)))
+    }
+}

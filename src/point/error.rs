@@ -1,0 +1,64 @@
+use crate::failure::{Category, Failure};
+use crate::repository::RepositoryError;
+use crate::stack::Name;
+use crate::storage::StorageError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum PointError {
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error("cannot understand {what}")]
+    Document { what: String, source: serde_json::Error },
+    #[error("{what} has format version {found}; this drydock {} reads up to {known}", env!("CARGO_PKG_VERSION"))]
+    Newer { what: String, found: u32, known: u32 },
+    #[error("{what} holds no {name}")]
+    NoFile { what: String, name: &'static str },
+    #[error("no stack has its home at {location}")]
+    NotInitialised { location: String },
+    #[error("{location} belongs to the stack `{owner}`, not to `{stack}`")]
+    OtherStack { location: String, owner: Name, stack: Name },
+    #[error("there is no recovery point `{wanted}` of the stack `{stack}`")]
+    NotFound { wanted: String, stack: Name },
+    #[error("there is no complete recovery point of the stack `{stack}` yet")]
+    NoneComplete { stack: Name },
+    #[error("`{wanted}` is the beginning of {} recovery points: {}", found.len(), found.join(", "))]
+    Ambiguous { wanted: String, found: Vec<String> },
+    #[error("recovery point {id} is broken: {why}")]
+    Broken { id: String, why: String },
+}
+
+impl Failure for PointError {
+    fn category(&self) -> Category {
+        match self {
+            Self::Repository(error) => error.category(),
+            Self::Storage(error) => error.category(),
+            Self::Document { .. } | Self::NoFile { .. } | Self::Broken { .. } => Category::Integrity,
+            Self::NotInitialised { .. } => Category::RepositoryMissing,
+            Self::Newer { .. }
+            | Self::OtherStack { .. }
+            | Self::NotFound { .. }
+            | Self::NoneComplete { .. }
+            | Self::Ambiguous { .. } => Category::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Repository(error) => error.hint(),
+            Self::Storage(error) => error.hint(),
+            Self::Document { .. } | Self::NoFile { .. } | Self::Broken { .. } => {
+                Some("see what else is touched with `drydock check -f FILE --read-data`".into())
+            }
+            Self::Newer { .. } => Some("use the drydock that wrote it, or a newer one".into()),
+            Self::NotInitialised { .. } => Some("create it with `drydock init -f FILE`".into()),
+            Self::OtherStack { .. } => {
+                Some("give each stack a location of its own (`spec.repository.location`)".into())
+            }
+            Self::NotFound { .. } => Some("see which there are with `drydock points -f FILE`".into()),
+            Self::NoneComplete { .. } => Some("take one with `drydock snapshot -f FILE`".into()),
+            Self::Ambiguous { .. } => Some("write more of the id".into()),
+        }
+    }
+}

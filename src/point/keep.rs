@@ -1,0 +1,64 @@
+//! `keep.json`: a person's word that a recovery point stays, in a snapshot of its own so that it is encrypted, whole or
+//! not there, and goes with one `unkeep`. Format version 1.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{PointError, PointId, document, files, folder, keep_tags, versioned};
+use crate::repository::{Repository, Snapshot, SnapshotId, Writer};
+use crate::stack::Name;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Keep {
+    pub format_version: u32,
+    pub point: PointId,
+    pub reason: String,
+    /// From then on the rules count again; none = for ever.
+    pub until: Option<Timestamp>,
+    pub time: Timestamp,
+    /// `user@host`, for whoever asks later.
+    pub by: String,
+}
+
+impl Keep {
+    pub const FORMAT_VERSION: u32 = 1;
+    pub const FILE: &str = "keep.json";
+
+    /// Whether it still holds at `now`.
+    #[must_use]
+    pub fn holds(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+
+    /// Stores it; the caller holds a shared lock.
+    ///
+    /// # Errors
+    /// When the repository cannot be written.
+    pub async fn store(
+        &self,
+        repository: &Repository,
+        writer: &Writer,
+        stack: &Name,
+    ) -> Result<SnapshotId, PointError> {
+        let json = serde_json::to_vec_pretty(self).expect("names, numbers and texts are JSON");
+        let tree = folder(writer, self.time, vec![(Self::FILE, json)]).await?;
+        writer.finish().await?;
+        let mut snapshot = Snapshot::new(self.time, tree);
+        snapshot.tags = keep_tags(stack, self.point);
+        snapshot.hostname = stack.to_string();
+        snapshot.paths = vec![format!("/{}", Self::FILE)];
+        snapshot.username = files::user();
+        Ok(repository.save_snapshot(&snapshot).await?)
+    }
+
+    /// Reads the keep in `snapshot`.
+    ///
+    /// # Errors
+    /// When it cannot be read or understood.
+    pub async fn read(repository: &Repository, snapshot: &Snapshot, point: PointId) -> Result<Self, PointError> {
+        let what = format!("the keep of recovery point {point}");
+        let json = document(repository, &snapshot.tree, Self::FILE, &what).await?;
+        versioned::read(&what, &json, Self::FORMAT_VERSION)
+    }
+}

@@ -1,0 +1,23 @@
+//! Recovery points as they are stored: what names them, what they record, which of them are whole. Owns `stack.json`,
+//! `point.json` and `keep.json` (`docs/formats.md`) and the tags by which their snapshots are found; refuses to read or
+//! write a data set's bytes: that is `data`'s, and the order of doing so the verbs'.
+
+mod error;
+mod files;
+mod find;
+mod id;
+mod keep;
+mod list;
+mod owner;
+mod record;
+mod tags;
+mod versioned;
+
+pub use error::PointError;
+pub use files::{document, folder};
+pub use id::PointId;
+pub use keep::Keep;
+pub use list::{Point, Points, State, Stray, load};
+pub use owner::{Claim, Owner, claim, owner};
+pub use record::{DataWord, Gap, Member, PointRecord};
+pub use tags::{Role, keep_tags, member_tags, point_tags};

@@ -1,0 +1,147 @@
+//! `point.json`: what a recovery point holds. Format version 1; fields are never reused, new ones raise the version.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{PointError, PointId, versioned};
+use crate::repository::{SnapshotId, TreeId, WriteStats};
+use crate::stack::Name;
+
+/// One recovery point, as it was when it was taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PointRecord {
+    pub format_version: u32,
+    pub id: PointId,
+    pub stack: Name,
+    /// When the first data set's snapshot was begun; also the time of all its repository snapshots.
+    pub time: Timestamp,
+    /// `drydock 0.1.0`.
+    pub tool: String,
+    /// Why it was taken, where that is not the usual: `safety before restore`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    pub members: Vec<Member>,
+    /// The stack's data sets that were left out; a point with any is partial, never `latest`.
+    pub omitted: Vec<Name>,
+    /// Between the oldest and the newest instant of its members.
+    pub largest_distance_ms: u64,
+    /// Rows whose file was not there, or not as they say, when the point was taken; a restore compares with it.
+    pub gaps: Vec<Gap>,
+    /// How many rows were compared with their files.
+    pub references_checked: u64,
+    pub stats: WriteStats,
+    pub took_ms: u64,
+}
+
+/// One data set in a recovery point.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Member {
+    pub data: Name,
+    pub kind: DataWord,
+    pub snapshot: SnapshotId,
+    pub tree: TreeId,
+    /// The instant that the bytes stand for.
+    pub instant: Timestamp,
+    pub bytes: u64,
+    /// Files, tables or keys.
+    pub items: u64,
+    /// Over all of the data set, where the kind has one.
+    pub digest: Option<String>,
+    /// `postgresql 15.8`, `redis 7.0.15`, `volume`.
+    pub source: String,
+    pub warnings: Vec<String>,
+    /// What could not be kept, and is no warning.
+    pub notes: Vec<String>,
+    pub took_ms: u64,
+}
+
+/// What a data set is, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DataWord {
+    Postgres,
+    Redis,
+    Volume,
+}
+
+/// A row that points at a file that is not there, or not as the row says.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Gap {
+    /// `activeStorage chatwoot-db chatwoot-uploads`.
+    pub reference: String,
+    /// `active_storage_blobs id 7`.
+    pub row: String,
+    /// Relative to the volume's root.
+    pub file: String,
+    /// `missing`, or how the file differs from what the row says.
+    pub problem: String,
+}
+
+impl PointRecord {
+    pub const FORMAT_VERSION: u32 = 1;
+    /// Its name in the point's snapshot.
+    pub const FILE: &str = "point.json";
+    /// The `Stack` document that the point was taken with, beside it.
+    pub const STACK_FILE: &str = "stack.yaml";
+
+    /// Reads what [`Self::to_json`] wrote.
+    ///
+    /// # Errors
+    /// As [`versioned::read`].
+    pub fn from_json(what: &str, json: &[u8]) -> Result<Self, PointError> {
+        versioned::read(what, json, Self::FORMAT_VERSION)
+    }
+
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec_pretty(self).expect("names, numbers and texts are JSON")
+    }
+
+    /// Whether every data set of the stack is in it.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.omitted.is_empty()
+    }
+
+    /// Bytes read from all sources.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.members.iter().map(|member| member.bytes).sum()
+    }
+
+    /// What a person should know although the point is whole.
+    #[must_use]
+    pub fn warning_count(&self) -> usize {
+        self.gaps.len() + self.members.iter().map(|member| member.warnings.len()).sum::<usize>()
+    }
+
+    /// The oldest instant that a member stands for: what the achieved RPO counts from.
+    #[must_use]
+    pub fn oldest_instant(&self) -> Timestamp {
+        self.members.iter().map(|member| member.instant).min().unwrap_or(self.time)
+    }
+}
+
+impl DataWord {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Redis => "redis",
+            Self::Volume => "volume",
+        }
+    }
+}
+
+impl From<&crate::stack::DataKind> for DataWord {
+    fn from(kind: &crate::stack::DataKind) -> Self {
+        match kind {
+            crate::stack::DataKind::Postgres(_) => Self::Postgres,
+            crate::stack::DataKind::Redis(_) => Self::Redis,
+            crate::stack::DataKind::Volume(_) => Self::Volume,
+        }
+    }
+}
