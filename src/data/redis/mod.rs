@@ -1,12 +1,19 @@
 //! (being built)
 
+mod capture;
 mod connection;
 mod error;
 mod info;
 mod manifest;
 pub mod rdb;
+mod receive;
 mod resp;
+mod source;
 mod spool;
+mod stored;
 mod transfer;
 
+pub use capture::{capture, estimate};
 pub use error::RedisError;
+pub use manifest::{DatabaseRecord, Digest, FORMAT_VERSION, FunctionsRecord, Manifest, RdbFile};
+pub use stored::compare_rdb;

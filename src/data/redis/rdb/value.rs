@@ -22,6 +22,20 @@ pub enum KeyType {
     Module,
 }
 
+impl std::fmt::Display for KeyType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::String => "string",
+            Self::List => "list",
+            Self::Set => "set",
+            Self::SortedSet => "sorted-set",
+            Self::Hash => "hash",
+            Self::Stream => "stream",
+            Self::Module => "module",
+        })
+    }
+}
+
 /// A value that was read.
 #[derive(Debug, Default)]
 pub(super) struct Value {
