@@ -90,3 +90,25 @@ impl Redis {
         self.cli(&["debug", "digest"])
     }
 }
+
+impl Redis {
+    /// Fills it with every type of key in every encoding, in several databases.
+    pub fn torture(&self) {
+        let said = self.cli(&["eval", include_str!("../fixtures/redis/torture.lua"), "0"]);
+        assert_eq!(said, "OK");
+        if self.version != "6.2" {
+            let library = "#!lua name=drydock_test\nredis.register_function('answer', function() return 42 end)";
+            self.cli(&["function", "load", library]);
+        }
+    }
+
+    /// The folder's own file, written by the server.
+    pub fn save(&self) -> std::path::PathBuf {
+        self.cli(&["save"]);
+        self.dir().join("dump.rdb")
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+}

@@ -1,0 +1,7 @@
+//! Redis 6.2 and 7.0, taken into a repository and brought back. The judges are `DEBUG DIGEST` and redis-server itself.
+
+#[path = "redis/capture.rs"]
+mod capture;
+#[path = "redis/helpers.rs"]
+mod helpers;
+mod support;
