@@ -14,7 +14,7 @@ use super::{
 };
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::finding::{Finding, Severity};
+use crate::finding::Finding;
 
 const SUBJECT: &str = "repository";
 
@@ -57,7 +57,13 @@ pub async fn doctor(spec: &StoreSpec, cx: &Context) -> Vec<Finding> {
 
 /// An error as a finding, with its own hint as the fix where it has one.
 fn problem(what: &str, error: &StorageError) -> Finding {
-    let fix = error.hint().unwrap_or_else(|| "correct what the message names and run `drydock doctor` again".into());
+    let fix = match error {
+        StorageError::Denied { .. } => {
+            "correct the credentials or the store's policy: get, put and list, and delete for `locks/` and `prune`"
+                .into()
+        }
+        error => error.hint().unwrap_or_else(|| "correct what the message names and run `drydock doctor` again".into()),
+    };
     Finding::problem(SUBJECT, format!("{what}: {error}"), fix)
 }
 
@@ -65,16 +71,17 @@ fn problem(what: &str, error: &StorageError) -> Finding {
 async fn use_it(store: &dyn Store, cx: &Context) -> Vec<Finding> {
     let key = format!("{PROBES}object-{:032x}", rand::random::<u128>());
     let mut findings = Vec::new();
-    match write_and_read(store, &key, cx).await {
-        Ok(more) => findings.extend(more),
-        Err(error) => findings.push(problem("a probe object could not be written and read", &error)),
-    }
-    match store.delete(&key).await {
-        Ok(()) if findings.iter().all(|f| f.severity != Severity::Problem) => {
-            findings.push(create_if_absent(store).await);
+    let used = write_and_read(store, &key, cx).await;
+    let deleted = store.delete(&key).await;
+    match (used, deleted) {
+        (Ok(seen), deleted) => {
+            findings.extend(seen);
+            findings.push(match deleted {
+                Ok(()) => create_if_absent(store).await,
+                Err(error) => problem("a probe object could not be deleted, which locks and `prune` need", &error),
+            });
         }
-        Ok(()) => {}
-        Err(error) => findings.push(problem("a probe object could not be deleted, which `prune` needs", &error)),
+        (Err(error), _) => findings.push(problem("a probe object could not be written and read", &error)),
     }
     findings
 }

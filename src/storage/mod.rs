@@ -96,8 +96,9 @@ pub trait Store: Debug + Send + Sync {
 
 /// Refuses keys that could leave the prefix or that not every store can hold.
 fn check_key(key: &str) -> Result<(), StorageError> {
+    // SeaweedFS takes `\` for `/`; XML listings cannot hold control characters.
     let bad = key.len() > LONGEST_KEY
-        || key.contains('\0')
+        || key.contains(|c: char| c == '\\' || c.is_control())
         || key.split('/').any(|part| matches!(part, "" | "." | "..") || part.len() > LONGEST_NAME);
     if bad {
         Err(StorageError::Misconfigured(format!("`{key}` is not a key that every store can hold")))

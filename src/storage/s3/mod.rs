@@ -7,6 +7,7 @@ mod error;
 mod lifecycle;
 mod multipart;
 
+use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use super::limit::{Limits, RateLimiter};
 use super::{Created, ObjectMeta, StorageError, Store, Swept, check_key};
 
 /// A store in one bucket, below a prefix. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct S3Store {
     client: Client,
     bucket: String,
@@ -44,6 +45,16 @@ pub struct S3Store {
     download: Option<Arc<RateLimiter>>,
     /// Set once the bucket has been seen: from then on 404 means the key.
     bucket_seen: Arc<OnceCell<()>>,
+}
+
+/// The SDK's client would print pages, and the key's id.
+impl fmt::Debug for S3Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { aws, timeouts, upload, download, .. } = self;
+        let mut out = f.debug_struct("S3Store");
+        out.field("location", &self.name()).field("endpoint", &self.endpoint).field("aws", aws);
+        out.field("timeouts", timeouts).field("upload", upload).field("download", download).finish_non_exhaustive()
+    }
 }
 
 impl S3Store {
