@@ -7,6 +7,7 @@ pub mod postgres;
 pub mod redis;
 pub mod restic;
 pub mod seaweed;
+pub mod tree;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
