@@ -1,6 +1,7 @@
 //! A restic repository, format version 2 (restic's `doc/design.rst`): written and read here, readable by stock restic.
 //! Owns keys, packs, indexes, trees, snapshots, locks, check, forget, prune; refuses to know what a data set is.
 
+pub mod check;
 mod chunker;
 mod config;
 mod crypto;
@@ -20,6 +21,7 @@ pub mod snapshot;
 #[cfg(test)]
 mod testing;
 pub mod tree;
+mod walk;
 mod writer;
 
 pub use error::RepositoryError;
@@ -28,6 +30,7 @@ pub use id::{BlobId, IndexId, InvalidId, KeyId, LockId, PackId, SnapshotId, Tree
 pub use key::{KeyCost, KeyInfo};
 pub use lock::{Lock, LockInfo, LockKind, LockState};
 pub use open::Repository;
+pub(crate) use reader::PackVerdict;
 pub use snapshot::Snapshot;
 pub use tree::{Node, NodeKind, Tree, TreeBuilder, TreeError};
 pub use writer::{FileContent, FileSink, WriteStats, Writer, WriterOptions};

@@ -23,7 +23,7 @@ pub struct Repository {
 #[derive(Debug)]
 struct Inner {
     store: SharedStore,
-    cipher: Cipher,
+    cipher: Arc<Cipher>,
     config: Config,
     gear: Gear,
     key: Mutex<KeyId>,
@@ -72,13 +72,28 @@ impl Repository {
         let config = read_config(&opened.config, &store.location())?;
         let inner = Inner {
             gear: Gear::new(config.chunker_polynomial),
-            cipher: opened.cipher,
+            cipher: Arc::new(opened.cipher),
             key: Mutex::new(opened.key),
             index: OnceCell::new(),
             config,
             store,
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The same repository that sees another index: `check` works with the index files that can be read, and nobody else
+    /// should take the rest for all.
+    pub(super) fn with_index(&self, index: Index) -> Self {
+        let Inner { store, cipher, config, gear, .. } = &*self.inner;
+        let inner = Inner {
+            store: SharedStore::clone(store),
+            cipher: Arc::clone(cipher),
+            config: config.clone(),
+            gear: gear.clone(),
+            key: Mutex::new(self.current_key()),
+            index: OnceCell::new_with(Some(RwLock::new(index))),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// The config's id: what names the repository.

@@ -93,6 +93,13 @@ fn write_header(blobs: &[PackedBlob]) -> Vec<u8> {
     header
 }
 
+/// Bytes of a pack that holds exactly these blobs.
+#[must_use]
+pub fn packed_size(blobs: &[PackedBlob]) -> u64 {
+    let one = |blob: &PackedBlob| u64::from(blob.length) + if blob.uncompressed.is_some() { 41 } else { 37 };
+    blobs.iter().map(one).sum::<u64>() + (OVERHEAD + LENGTH_FIELD) as u64
+}
+
 /// How long the sealed header is, from the last four bytes of a pack of `pack_bytes`.
 ///
 /// # Errors

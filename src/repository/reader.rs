@@ -5,6 +5,8 @@ mod open_blob;
 mod packs;
 mod stream;
 
+pub(crate) use packs::PackVerdict;
+
 use bytes::Bytes;
 
 use super::index::{self, Location};

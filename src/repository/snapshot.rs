@@ -83,6 +83,40 @@ fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Strin
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
+impl Repository {
+    /// Every snapshot, in no particular order.
+    ///
+    /// # Errors
+    /// `Damaged` for the first that cannot be read; `check` names them all.
+    pub async fn snapshots(&self) -> Result<Vec<(SnapshotId, Snapshot)>, RepositoryError> {
+        let files = self.list_files(FileKind::Snapshot).await?;
+        stream::iter(files)
+            .map(|file| async move {
+                let id = SnapshotId(file.id);
+                Ok((id, self.snapshot(&id).await?))
+            })
+            .buffer_unordered(LOADS)
+            .try_collect()
+            .await
+    }
+
+    pub async fn snapshot(&self, id: &SnapshotId) -> Result<Snapshot, RepositoryError> {
+        let json = self.load_file(FileKind::Snapshot, &id.0).await?;
+        Snapshot::from_json(&json)
+            .map_err(|error| RepositoryError::Damaged { what: format!("snapshot {id}"), how: error.to_string() })
+    }
+
+    /// Stores a snapshot; the caller has called [`Writer::finish`](super::Writer::finish) before, so that all it names
+    /// is in an index.
+    pub async fn save_snapshot(&self, snapshot: &Snapshot) -> Result<SnapshotId, RepositoryError> {
+        self.save_file(FileKind::Snapshot, &snapshot.to_json()).await.map(SnapshotId)
+    }
+
+    pub async fn remove_snapshot(&self, id: &SnapshotId) -> Result<(), RepositoryError> {
+        self.remove_file(FileKind::Snapshot, &id.0).await
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,39 +183,5 @@ mod tests {
             (snapshot.paths, snapshot.tags) = (words[1..].to_vec(), words[2..].to_vec());
             prop_assert_eq!(Snapshot::from_json(&snapshot.to_json()).unwrap(), snapshot);
         }
-    }
-}
-
-impl Repository {
-    /// Every snapshot, in no particular order.
-    ///
-    /// # Errors
-    /// `Damaged` for the first that cannot be read; `check` names them all.
-    pub async fn snapshots(&self) -> Result<Vec<(SnapshotId, Snapshot)>, RepositoryError> {
-        let files = self.list_files(FileKind::Snapshot).await?;
-        stream::iter(files)
-            .map(|file| async move {
-                let id = SnapshotId(file.id);
-                Ok((id, self.snapshot(&id).await?))
-            })
-            .buffer_unordered(LOADS)
-            .try_collect()
-            .await
-    }
-
-    pub async fn snapshot(&self, id: &SnapshotId) -> Result<Snapshot, RepositoryError> {
-        let json = self.load_file(FileKind::Snapshot, &id.0).await?;
-        Snapshot::from_json(&json)
-            .map_err(|error| RepositoryError::Damaged { what: format!("snapshot {id}"), how: error.to_string() })
-    }
-
-    /// Stores a snapshot; the caller has called [`Writer::finish`](super::Writer::finish) before, so that all it names
-    /// is in an index.
-    pub async fn save_snapshot(&self, snapshot: &Snapshot) -> Result<SnapshotId, RepositoryError> {
-        self.save_file(FileKind::Snapshot, &snapshot.to_json()).await.map(SnapshotId)
-    }
-
-    pub async fn remove_snapshot(&self, id: &SnapshotId) -> Result<(), RepositoryError> {
-        self.remove_file(FileKind::Snapshot, &id.0).await
     }
 }

@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use super::{KeyCost, Repository};
+use super::{
+    KeyCost, Node, NodeKind, Repository, RepositoryError, Snapshot, SnapshotId, Tree, TreeId, Writer, WriterOptions,
+};
 use crate::clock::Clock;
 use crate::context::Context;
 use crate::storage::{Created, ObjectMeta, StorageError, Store, Swept};
@@ -54,6 +57,7 @@ pub struct MemoryStore {
     writes: Mutex<u64>,
     /// Key prefixes whose deletion is refused, as by credentials that may not.
     pub undeletable: Mutex<Vec<String>>,
+    unreadable: Mutex<Vec<String>>,
 }
 
 impl MemoryStore {
@@ -64,6 +68,7 @@ impl MemoryStore {
             death: Mutex::default(),
             writes: Mutex::default(),
             undeletable: Mutex::default(),
+            unreadable: Mutex::default(),
         })
     }
 
@@ -90,6 +95,11 @@ impl MemoryStore {
 
     pub fn bytes(&self, key: &str) -> Bytes {
         self.objects.lock().unwrap()[key].0.clone()
+    }
+
+    /// From now on this object cannot be had, as when the store is ill.
+    pub fn refuse_to_read(&self, key: &str) {
+        self.unreadable.lock().unwrap().push(key.into());
     }
 
     /// Behind everybody's back.
@@ -154,6 +164,9 @@ impl Store for MemoryStore {
 
     async fn get(&self, key: &str) -> Result<Bytes, StorageError> {
         self.alive(key, "read")?;
+        if self.unreadable.lock().unwrap().iter().any(|unreadable| unreadable == key) {
+            return Err(Self::unavailable(key, "read"));
+        }
         self.objects.lock().unwrap().get(key).map(|(bytes, _)| bytes.clone()).ok_or_else(|| Self::not_found(key))
     }
 
@@ -229,6 +242,117 @@ pub async fn repository(store: &Arc<MemoryStore>) -> Repository {
 
 pub async fn open(store: &Arc<MemoryStore>) -> Repository {
     Repository::open(store.clone(), &"password".into()).await.unwrap()
+}
+
+/// What a snapshot holds: path and content.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+pub fn files<const N: usize>(files: [(&str, &[u8]); N]) -> Files {
+    files.into_iter().map(|(path, content)| (path.to_owned(), content.to_vec())).collect()
+}
+
+/// A repository with what its snapshots must hold.
+pub struct Story {
+    pub store: Arc<MemoryStore>,
+    pub repository: Repository,
+    pub snapshots: BTreeMap<SnapshotId, Files>,
+}
+
+impl Story {
+    pub async fn begin() -> Self {
+        let store = MemoryStore::new();
+        let repository = repository(&store).await;
+        Self { store, repository, snapshots: BTreeMap::new() }
+    }
+
+    /// Stores a snapshot of these files, in a writer of its own.
+    pub async fn snapshot(&mut self, files: Files) -> SnapshotId {
+        let writer = self.repository.writer(WriterOptions { workers: 1, ..WriterOptions::default() });
+        let tree = store_folder(&writer, &files, "").await;
+        writer.finish().await.unwrap();
+        // The time is what tells snapshots of the same files apart.
+        let time = self.store.clock.now() + Duration::from_secs(self.snapshots.len() as u64);
+        let id = self.repository.save_snapshot(&Snapshot::new(time, tree)).await.unwrap();
+        self.snapshots.insert(id, files);
+        id
+    }
+
+    pub async fn forget(&mut self, id: SnapshotId) {
+        self.repository.remove_snapshot(&id).await.unwrap();
+        self.snapshots.remove(&id).unwrap();
+    }
+}
+
+fn store_folder<'a>(
+    writer: &'a Writer,
+    files: &'a Files,
+    prefix: &'a str,
+) -> std::pin::Pin<Box<dyn Future<Output = TreeId> + 'a>> {
+    Box::pin(async move {
+        let below = files.iter().filter_map(|(path, content)| Some((path.strip_prefix(prefix)?, content)));
+        let mut nodes: BTreeMap<&str, NodeKind> = BTreeMap::new();
+        for (path, content) in below {
+            let kind = match path.split_once('/') {
+                Some((folder, _)) if nodes.contains_key(folder) => continue,
+                Some((folder, _)) => {
+                    NodeKind::Dir { subtree: store_folder(writer, files, &format!("{prefix}{folder}/")).await }
+                }
+                None => {
+                    let stored = writer.bytes(content.clone().into()).await.unwrap();
+                    NodeKind::File { content: stored.blobs, bytes: stored.bytes }
+                }
+            };
+            nodes.insert(path.split('/').next().unwrap(), kind);
+        }
+        let nodes = nodes.into_iter().map(|(name, kind)| node(name, kind)).collect();
+        writer.tree(&Tree { nodes }).await.unwrap()
+    })
+}
+
+fn node(name: &str, kind: NodeKind) -> Node {
+    Node {
+        name: name.into(),
+        kind,
+        mode: 0o644,
+        mtime_ns: 0,
+        atime_ns: 0,
+        ctime_ns: 0,
+        uid: 0,
+        gid: 0,
+        user: String::new(),
+        group: String::new(),
+        inode: 0,
+        device_id: 0,
+        links: 1,
+        extended_attributes: Vec::new(),
+    }
+}
+
+/// Every file of a snapshot, read as a restore reads it.
+pub async fn restore(repository: &Repository, id: &SnapshotId) -> Result<Files, RepositoryError> {
+    let mut files = Files::new();
+    let mut open = vec![(String::new(), repository.snapshot(id).await?.tree)];
+    while let Some((prefix, tree)) = open.pop() {
+        for node in repository.tree(&tree).await?.nodes {
+            let path = format!("{prefix}{}", String::from_utf8(node.name).unwrap());
+            match node.kind {
+                NodeKind::Dir { subtree } => open.push((path + "/", subtree)),
+                NodeKind::File { content, .. } => {
+                    let bytes: Vec<Bytes> = repository.stream(content).try_collect().await?;
+                    files.insert(path, bytes.concat());
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// Bytes that do not compress, always the same for a seed.
+pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    rand::Rng::fill_bytes(&mut <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(seed), &mut bytes);
+    bytes
 }
 
 /// A context whose clock is the test's.

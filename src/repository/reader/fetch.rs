@@ -50,25 +50,40 @@ impl Request {
     }
 }
 
-type Opened = Result<(BlobId, Bytes), RepositoryError>;
+/// A blob, or why it cannot be had.
+type Opened = (BlobId, Result<Bytes, RepositoryError>);
 
 impl Repository {
     /// Many blobs in the order in which they lie in packs, each once, neighbours read with one request, opened by
     /// several threads; for restores and checks of whole trees, where the order does not matter. Bounded memory.
     /// Needs a tokio runtime. A blob that cannot be had is an error among the others: the stream goes on.
-    pub fn fetch(&self, kind: BlobKind, wanted: Vec<BlobId>) -> impl Stream<Item = Opened> + Send + 'static {
+    pub fn fetch(
+        &self,
+        kind: BlobKind,
+        wanted: Vec<BlobId>,
+    ) -> impl Stream<Item = Result<(BlobId, Bytes), RepositoryError>> + Send + 'static {
         let repository = self.clone();
         stream::once(async move {
-            let planned = repository.plan(kind, wanted).await;
-            match planned {
+            match repository.fetch_each(kind, wanted).await {
                 Err(error) => stream::iter([Err(error)]).left_stream(),
-                Ok((plan, missing)) => {
-                    let missing = missing.into_iter().map(move |id| Err(RepositoryError::BlobMissing { kind, id }));
-                    stream::iter(missing).chain(repository.run(plan)).right_stream()
-                }
+                Ok(opened) => opened.map(|(id, result)| result.map(|bytes| (id, bytes))).right_stream(),
             }
         })
         .flatten()
+    }
+
+    /// As [`Self::fetch`], and says of which blob an error is: each that was wanted comes exactly once.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub(crate) async fn fetch_each(
+        &self,
+        kind: BlobKind,
+        wanted: Vec<BlobId>,
+    ) -> Result<impl Stream<Item = Opened> + Send + use<>, RepositoryError> {
+        let (plan, missing) = self.plan(kind, wanted).await?;
+        let missing = missing.into_iter().map(move |id| (id, Err(RepositoryError::BlobMissing { kind, id })));
+        Ok(stream::iter(missing).chain(self.clone().run(plan)))
     }
 
     async fn plan(&self, kind: BlobKind, wanted: Vec<BlobId>) -> Result<(Plan, Vec<BlobId>), RepositoryError> {
@@ -84,11 +99,15 @@ impl Repository {
                 async move {
                     let cost = u32::try_from(request.cost().min(BUDGET as u64)).expect("the budget is below 4 GiB");
                     let room = budget.acquire_many_owned(cost).await.expect("nobody closes the budget");
+                    let ids: Vec<BlobId> = request.blobs.iter().map(|at| at.blob.id).collect();
                     // a task of its own goes on while the consumer is busy
-                    (AbortOnDropHandle::new(tokio::spawn(repository.read(request))), room)
+                    (AbortOnDropHandle::new(tokio::spawn(repository.read(request))), ids, room)
                 }
             })
-            .map(|(reading, room)| async move { yielded(reading.await, room) })
+            .map(|(reading, ids, room)| async move {
+                let lost = |_| ids.into_iter().map(|id| (id, Err(RepositoryError::WorkerLost))).collect();
+                yielded(reading.await.unwrap_or_else(lost), room)
+            })
             .buffer_unordered(AHEAD)
             .flatten()
     }
@@ -103,9 +122,9 @@ impl Repository {
         let mut results = Vec::with_capacity(opened.len());
         for result in opened.drain(..) {
             results.push(match result {
-                Ok((id, plain)) => Ok((id, plain)),
+                Ok((id, plain)) => (id, Ok(plain)),
                 // once more alone: another copy may serve, and if none does the error is the right one
-                Err(at) => self.blob(at.blob.kind, &at.blob.id).await.map(|plain| (at.blob.id, plain)),
+                Err(at) => (at.blob.id, self.blob(at.blob.kind, &at.blob.id).await),
             });
         }
         results
@@ -127,11 +146,7 @@ impl Repository {
 }
 
 /// The results one by one; their room is given back when the last was taken.
-fn yielded(
-    results: Result<Vec<Opened>, tokio::task::JoinError>,
-    room: OwnedSemaphorePermit,
-) -> impl Stream<Item = Opened> + Send {
-    let results = results.unwrap_or_else(|_| vec![Err(RepositoryError::WorkerLost)]);
+fn yielded(results: Vec<Opened>, room: OwnedSemaphorePermit) -> impl Stream<Item = Opened> + Send {
     stream::iter(results).map(move |result| {
         let _held = &room;
         result

@@ -31,7 +31,7 @@ impl Repository {
     }
 
     /// Reads a whole pack and holds it to all that is known of it: its name, its header, what the index lists, and every
-    /// blob's MAC, length and hash. Yields everything that is wrong; nothing when it is sound.
+    /// blob's MAC, length and hash.
     ///
     /// # Errors
     /// When the store could not be asked; a pack that is not there is a finding.
@@ -39,43 +39,40 @@ impl Repository {
         &self,
         id: &PackId,
         listed: Vec<PackedBlob>,
-    ) -> Result<Vec<RepositoryError>, RepositoryError> {
+    ) -> Result<PackVerdict, RepositoryError> {
         let bytes = match self.store().get(&FileKind::Pack.key(&id.0)).await {
             Ok(bytes) => bytes,
             Err(crate::storage::StorageError::NotFound { .. }) => {
-                return Ok(vec![damaged(id, "it is not in the store".into())]);
+                return Ok(PackVerdict { bytes: 0, problems: vec!["it is not in the store".into()], lost: listed });
             }
             Err(other) => return Err(other.into()),
         };
         let (repository, id) = (self.clone(), *id);
-        let findings = tokio::task::spawn_blocking(move || repository.verify_pack_bytes(&id, &bytes, &listed));
-        findings.await.map_err(|_| RepositoryError::WorkerLost)
+        let verdict = tokio::task::spawn_blocking(move || repository.verify_pack_bytes(&id, &bytes, &listed));
+        verdict.await.map_err(|_| RepositoryError::WorkerLost)
     }
 
-    fn verify_pack_bytes(&self, id: &PackId, bytes: &Bytes, listed: &[PackedBlob]) -> Vec<RepositoryError> {
-        let mut findings = Vec::new();
+    fn verify_pack_bytes(&self, id: &PackId, bytes: &Bytes, listed: &[PackedBlob]) -> PackVerdict {
+        let mut verdict = PackVerdict { bytes: bytes.len() as u64, ..PackVerdict::default() };
         if <[u8; 32]>::from(Sha256::digest(bytes)) != id.0 {
-            findings.push(damaged(id, "its bytes do not hash to its name".into()));
+            verdict.problems.push("its bytes do not hash to its name".into());
         }
         match self.parse_header(bytes) {
-            Err(how) => findings.push(damaged(id, how)),
-            Ok(blobs) => {
-                let unlike = listed.iter().filter(|blob| !has(&blobs, blob));
-                findings.extend(unlike.map(|blob| {
-                    damaged(id, format!("its header does not list blob {} where the index has it", blob.id))
-                }));
-            }
+            Err(how) => verdict.problems.push(how),
+            Ok(blobs) => verdict.problems.extend(differences(&blobs, listed)),
         }
-        let mut plain = Vec::new();
         for blob in listed {
             let (start, length) = (blob.offset as usize, blob.length as usize);
-            let opened = match bytes.get(start..start.saturating_add(length)) {
-                Some(sealed) => self.open_blob_into(&Location { pack: *id, blob: *blob }, sealed, &mut plain),
-                None => Err(damaged(id, format!("it ends before blob {} does", blob.id))),
+            let problem = match bytes.get(start..start.saturating_add(length)) {
+                Some(sealed) => self.open_blob(&Location { pack: *id, blob: *blob }, sealed).err().map(how),
+                None => Some(format!("it ends before blob {} does", blob.id)),
             };
-            findings.extend(opened.err());
+            if let Some(problem) = problem {
+                verdict.problems.push(problem);
+                verdict.lost.push(*blob);
+            }
         }
-        findings
+        verdict
     }
 
     fn parse_header(&self, pack: &[u8]) -> Result<Vec<PackedBlob>, String> {
@@ -90,7 +87,33 @@ fn damaged(id: &PackId, how: String) -> RepositoryError {
     RepositoryError::Damaged { what: FileKind::Pack.name(&id.0), how }
 }
 
-/// Headers list blobs in the order of their offsets.
+/// What was found in one pack.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct PackVerdict {
+    /// That were read.
+    pub bytes: u64,
+    /// Everything that is wrong; none when it is sound.
+    pub problems: Vec<String>,
+    /// The blobs that cannot be had from it. A pack whose header alone is damaged loses none.
+    pub lost: Vec<PackedBlob>,
+}
+
+fn how(error: RepositoryError) -> String {
+    match error {
+        RepositoryError::Damaged { what, how } => format!("{what}: {how}"),
+        other => other.to_string(),
+    }
+}
+
+/// Where the header and the index do not say the same. What only the header lists is unknown to every reader.
+fn differences(header: &[PackedBlob], listed: &[PackedBlob]) -> impl Iterator<Item = String> {
+    let unlike = listed.iter().filter(|blob| !has(header, blob));
+    let unlike = unlike.map(|blob| format!("its header does not list blob {} where the index has it", blob.id));
+    let unlisted = header.iter().filter(|blob| !has(listed, blob));
+    unlike.chain(unlisted.map(|blob| format!("no index lists its blob {} where its header has it", blob.id)))
+}
+
+/// Both list blobs in the order of their offsets.
 fn has(header: &[PackedBlob], blob: &PackedBlob) -> bool {
     header.binary_search_by_key(&blob.offset, |b| b.offset).is_ok_and(|at| header[at] == *blob)
 }
