@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand};
 
-use super::{completions, output, progress, telemetry};
+use super::{completions, init, output, progress, telemetry};
 use crate::stack::duration;
 
 /// Keeps a self-hosted stack upgradable and recoverable
@@ -100,5 +100,6 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Init(init::Args),
     Completions(completions::Args),
 }

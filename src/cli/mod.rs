@@ -14,6 +14,7 @@ mod table;
 mod telemetry;
 
 mod completions;
+mod init;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -82,6 +83,7 @@ async fn run(arguments: Arguments) -> ExitCode {
 
 async fn dispatch(command: Command, session: &Session) -> Done {
     match command {
+        Command::Init(args) => init::run(&args, session).await,
         Command::Completions(args) => completions::run(&args, session),
     }
 }

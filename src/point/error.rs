@@ -1,6 +1,6 @@
 use crate::failure::{Category, Failure};
 use crate::repository::RepositoryError;
-use crate::stack::Name;
+use crate::stack::{Name, SecretError};
 use crate::storage::StorageError;
 
 #[derive(Debug, thiserror::Error)]
@@ -9,6 +9,8 @@ pub enum PointError {
     Repository(#[from] RepositoryError),
     #[error(transparent)]
     Storage(#[from] StorageError),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     #[error("cannot understand {what}")]
     Document { what: String, source: serde_json::Error },
     #[error("{what} has format version {found}; this drydock {} reads up to {known}", env!("CARGO_PKG_VERSION"))]
@@ -34,6 +36,7 @@ impl Failure for PointError {
         match self {
             Self::Repository(error) => error.category(),
             Self::Storage(error) => error.category(),
+            Self::Secret(error) => error.category(),
             Self::Document { .. } | Self::NoFile { .. } | Self::Broken { .. } => Category::Integrity,
             Self::NotInitialised { .. } => Category::RepositoryMissing,
             Self::Newer { .. }
@@ -48,6 +51,7 @@ impl Failure for PointError {
         match self {
             Self::Repository(error) => error.hint(),
             Self::Storage(error) => error.hint(),
+            Self::Secret(error) => error.hint(),
             Self::Document { .. } | Self::NoFile { .. } | Self::Broken { .. } => {
                 Some("see what else is touched with `drydock check -f FILE --read-data`".into())
             }

@@ -5,6 +5,7 @@
 mod error;
 mod files;
 mod find;
+mod home;
 mod id;
 mod keep;
 mod list;
@@ -15,6 +16,7 @@ mod versioned;
 
 pub use error::PointError;
 pub use files::{document, folder};
+pub use home::{Home, store_spec};
 pub use id::PointId;
 pub use keep::Keep;
 pub use list::{Point, Points, State, Stray, load};

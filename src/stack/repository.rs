@@ -75,9 +75,9 @@ pub struct S3Spec {
     pub endpoint: Option<String>,
     #[serde(default)]
     pub region: Option<String>,
-    /// `endpoint/bucket/key` where `bucket.endpoint/key` does not resolve: most stores that are not AWS.
+    /// `endpoint/bucket/key` instead of `bucket.endpoint/key`; where not said: true with an `endpoint`.
     #[serde(default)]
-    pub path_style: bool,
+    pub path_style: Option<bool>,
     /// An authority beside the system's, as PEM.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::failure::{Category, Failure};
+
 /// Where a secret comes from; a literal in the document is not possible on purpose.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -29,7 +31,7 @@ pub type Secret = SecretString;
 
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    #[error("cannot read the secret file {path}")]
+    #[error("cannot read the secret file {}", path.display())]
     File { path: PathBuf, source: std::io::Error },
     #[error("the environment variable {0} is not set, or is not UTF-8")]
     Env(String),
@@ -37,6 +39,21 @@ pub enum SecretError {
     NeedsCluster(String),
     #[error("the secret from {0} is empty")]
     Empty(String),
+}
+
+impl Failure for SecretError {
+    fn category(&self) -> Category {
+        Category::Usage
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NeedsCluster(_) => None,
+            Self::File { .. } | Self::Env(_) | Self::Empty(_) => {
+                Some("the Stack document says where each secret is; put it there, readable by this user".into())
+            }
+        }
+    }
 }
 
 impl SecretSource {
