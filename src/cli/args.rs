@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand};
 
-use super::{completions, init, output, progress, telemetry};
+use super::{completions, doctor, init, key, output, points, progress, telemetry, unlock};
 use crate::stack::duration;
 
 /// Keeps a self-hosted stack upgradable and recoverable
@@ -101,5 +101,9 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Init(init::Args),
+    Doctor(doctor::Args),
+    Points(points::Args),
+    Unlock(unlock::Args),
+    Key(key::Args),
     Completions(completions::Args),
 }

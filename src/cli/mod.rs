@@ -4,6 +4,7 @@
 mod args;
 mod confirm;
 mod human;
+mod lock_wait;
 mod output;
 mod progress;
 mod report;
@@ -14,7 +15,11 @@ mod table;
 mod telemetry;
 
 mod completions;
+mod doctor;
 mod init;
+mod key;
+mod points;
+mod unlock;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -71,7 +76,7 @@ async fn run(arguments: Arguments) -> ExitCode {
     match result {
         Ok(code) => code,
         Err(failed) => {
-            let report = failed.into_report();
+            let report = session.with_file(failed.into_report());
             let report = match session.stopped.get() {
                 Some(reason) => report.after_stop(reason),
                 None => report,
@@ -84,6 +89,10 @@ async fn run(arguments: Arguments) -> ExitCode {
 async fn dispatch(command: Command, session: &Session) -> Done {
     match command {
         Command::Init(args) => init::run(&args, session).await,
+        Command::Doctor(args) => doctor::run(&args, session).await,
+        Command::Points(args) => points::run(&args, session).await,
+        Command::Unlock(args) => unlock::run(&args, session).await,
+        Command::Key(args) => key::run(&args, session).await,
         Command::Completions(args) => completions::run(&args, session),
     }
 }

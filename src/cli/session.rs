@@ -5,12 +5,13 @@ use std::process::ExitCode;
 
 use super::output::{self, Format, Shown};
 use super::progress::Display;
-use super::report::Failed;
+use super::report::{Failed, Report};
 use super::screen::Screen;
 use super::signals::{self, StopReason};
 use super::{Done, Global};
 use crate::context::Context;
 use crate::failure::Category;
+use crate::point::Home;
 use crate::stack::Stack;
 
 pub struct Session {
@@ -39,6 +40,26 @@ impl Session {
             return Err(Failed::usage("no Stack document is given", hint));
         };
         Ok(Stack::load(file)?)
+    }
+
+    /// The stack of `-f`, opened.
+    pub async fn home(&self) -> Result<Home, Failed> {
+        let stack = self.stack()?;
+        Ok(Home::open(stack).await?)
+    }
+
+    /// `failed` with the document that was given where a hint says `FILE`.
+    pub fn with_file(&self, mut report: Report) -> Report {
+        report.hint = report.hint.map(|hint| self.name_file(&hint));
+        report
+    }
+
+    /// `text` with the document that was given in place of `FILE`, so that a command can be typed as it stands.
+    pub fn name_file(&self, text: &str) -> String {
+        match &self.global.file {
+            Some(file) => text.replace("-f FILE", &format!("-f {}", file.display())),
+            None => text.to_owned(),
+        }
     }
 
     /// Shows progress from now on; not before a person was asked, whose answer bars would overwrite.

@@ -1,7 +1,10 @@
 //! A stack's place in the store: its prefix, and the repository below it.
 
+use std::time::Duration;
+
 use super::{Owner, PointError, owner};
-use crate::repository::Repository;
+use crate::context::Context;
+use crate::repository::{LockKind, Repository, RepositoryError};
 use crate::stack::{SecretError, SecretSource, Stack};
 use crate::storage::{Limits, S3Credentials, S3Spec, SharedStore, StoreSpec};
 
@@ -25,6 +28,30 @@ impl Home {
         let password = stack.spec.repository.password.read()?;
         let repository = Repository::open(store.clone(), &password).await?;
         Ok(Self { stack, store, repository, owner })
+    }
+
+    /// Does `work` under a lock of the repository, waiting up to `wait` for it, and releases it whatever happens.
+    ///
+    /// # Errors
+    /// `LockLost` before anything that broke because of it; otherwise what `work` says.
+    pub async fn locked<T, E: From<RepositoryError>>(
+        &self,
+        kind: LockKind,
+        wait: Duration,
+        cx: &Context,
+        work: impl AsyncFnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let lock = self.repository.lock(kind, wait, cx).await?;
+        let result = work().await;
+        match lock.release().await {
+            Err(lost @ RepositoryError::LockLost { .. }) => Err(lost.into()),
+            Err(error) => {
+                // What was done is done and was protected; a lock that is left dies with this process.
+                tracing::warn!(%error, "the lock could not be removed");
+                result
+            }
+            Ok(()) => result,
+        }
     }
 }
 

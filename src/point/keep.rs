@@ -4,8 +4,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{PointError, PointId, document, files, folder, keep_tags, versioned};
-use crate::repository::{Repository, Snapshot, SnapshotId, Writer};
+use super::{Home, Point, PointError, PointId, document, files, folder, keep_tags, versioned};
+use crate::repository::{Repository, Snapshot, SnapshotId, Writer, WriterOptions};
 use crate::stack::Name;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,16 +31,7 @@ impl Keep {
         self.until.is_none_or(|until| now < until)
     }
 
-    /// Stores it; the caller holds a shared lock.
-    ///
-    /// # Errors
-    /// When the repository cannot be written.
-    pub async fn store(
-        &self,
-        repository: &Repository,
-        writer: &Writer,
-        stack: &Name,
-    ) -> Result<SnapshotId, PointError> {
+    async fn store(&self, repository: &Repository, writer: &Writer, stack: &Name) -> Result<SnapshotId, PointError> {
         let json = serde_json::to_vec_pretty(self).expect("names, numbers and texts are JSON");
         let tree = folder(writer, self.time, vec![(Self::FILE, json)]).await?;
         writer.finish().await?;
@@ -61,4 +52,41 @@ impl Keep {
         let json = document(repository, &snapshot.tree, Self::FILE, &what).await?;
         versioned::read(&what, &json, Self::FORMAT_VERSION)
     }
+}
+
+/// Keeps `point`; a former keep of it is replaced. The caller holds a shared lock.
+///
+/// # Errors
+/// When the repository cannot be written.
+pub async fn keep(
+    home: &Home,
+    point: &Point,
+    reason: &str,
+    until: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Keep, PointError> {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let keep = Keep {
+        format_version: Keep::FORMAT_VERSION,
+        point: point.id,
+        reason: reason.to_owned(),
+        until,
+        time: now,
+        by: format!("{}@{host}", files::user()),
+    };
+    let writer = home.repository.writer(WriterOptions::default());
+    keep.store(&home.repository, &writer, &home.stack.name).await?;
+    unkeep(home, point).await?; // only what was there before: the new one is stored, so the point was never without
+    Ok(keep)
+}
+
+/// Removes what keeps `point`. The caller holds a shared lock.
+///
+/// # Errors
+/// When the repository cannot be written.
+pub async fn unkeep(home: &Home, point: &Point) -> Result<(), PointError> {
+    for snapshot in &point.keeps {
+        home.repository.remove_snapshot(snapshot).await?;
+    }
+    Ok(())
 }

@@ -18,7 +18,7 @@ pub use error::PointError;
 pub use files::{document, folder};
 pub use home::{Home, store_spec};
 pub use id::PointId;
-pub use keep::Keep;
+pub use keep::{Keep, keep, unkeep};
 pub use list::{Point, Points, State, Stray, load};
 pub use owner::{Claim, Owner, claim, owner};
 pub use record::{DataWord, Gap, Member, PointRecord};

@@ -1,0 +1,47 @@
+//! `drydock points`
+
+mod keep;
+mod list;
+mod show;
+
+use clap::Subcommand;
+
+use super::Done;
+use super::session::Session;
+
+/// List, show, compare and keep recovery points
+///
+/// Without a subcommand the points are listed. A point is named by the beginning of its id, or `latest`: the newest
+/// that is complete.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  drydock points -f stack.yaml
+  drydock points show -f stack.yaml latest
+  drydock points keep -f stack.yaml 3f9a --reason 'before the audit' --until 2027-06-30
+  drydock points unkeep -f stack.yaml 3f9a")]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Every recovery point, newest first
+    List,
+    /// One recovery point with its data sets, warnings and gaps
+    Show(show::Args),
+    /// Keep a recovery point whatever the retention rules say
+    Keep(keep::KeepArgs),
+    /// Let the retention rules count again
+    Unkeep(keep::UnkeepArgs),
+}
+
+pub async fn run(args: &Args, session: &Session) -> Done {
+    match &args.command {
+        None | Some(Command::List) => list::run(session).await,
+        Some(Command::Show(args)) => show::run(args, session).await,
+        Some(Command::Keep(args)) => keep::keep_point(args, session).await,
+        Some(Command::Unkeep(args)) => keep::unkeep(args, session).await,
+    }
+}

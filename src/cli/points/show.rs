@@ -1,0 +1,107 @@
+//! `drydock points show`
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::cli::output::Shown;
+use crate::cli::session::Session;
+use crate::cli::table::Table;
+use crate::cli::{Done, human};
+use crate::point::{Keep, PointRecord, load};
+use crate::repository::SnapshotId;
+use crate::stack::{ByteSize, duration};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The beginning of the point's id, or `latest`
+    point: String,
+}
+
+/// What `points show -o json` prints: the record as `docs/formats.md` describes it, and what it is worth now.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Details {
+    state: &'static str,
+    /// The restic snapshot that holds `point.json`.
+    snapshot: SnapshotId,
+    kept: Option<Keep>,
+    point: PointRecord,
+}
+
+pub async fn run(args: &Args, session: &Session) -> Done {
+    let home = session.home().await?;
+    let points = load(&home.repository, &home.stack.name).await?;
+    let point = points.find(&args.point)?;
+    let now = session.cx.clock.now();
+    session.print(&Details {
+        state: point.state.word(),
+        snapshot: point.snapshot,
+        kept: point.keep.clone().filter(|keep| keep.holds(now)),
+        point: point.record()?.clone(),
+    })
+}
+
+impl Shown for Details {
+    fn text(&self) -> String {
+        let point = &self.point;
+        let mut text = format!("recovery point {} of {}: {}\n", point.id, point.stack, self.state);
+        let mut line = |name: &str, value: String| text += &format!("{name:<14}{value}\n");
+        line("taken", format!("{} in {}", human::instant(point.time), ms(point.took_ms)));
+        line("by", point.tool.clone());
+        if let Some(reason) = &point.reason {
+            line("reason", reason.clone());
+        }
+        line("instants", format!("{} between the oldest and the newest", ms(point.largest_distance_ms)));
+        let stored = ByteSize(point.stats.stored_bytes);
+        line(
+            "new data",
+            format!("{} of {}, stored as {stored}", ByteSize(point.stats.new_bytes), ByteSize(point.bytes())),
+        );
+        line("snapshot", self.snapshot.short());
+        if let Some(keep) = &self.kept {
+            let until = keep.until.map_or("for ever".into(), |until| format!("until {}", human::instant(until)));
+            line("kept", format!("{until} by {}: {}", keep.by, keep.reason));
+        }
+        if !point.omitted.is_empty() {
+            let names: Vec<&str> = point.omitted.iter().map(|name| name.as_str()).collect();
+            line("left out", names.join(", "));
+        }
+        text + "\n" + &members(point) + &remarks(point)
+    }
+}
+
+fn ms(ms: u64) -> String {
+    duration::human(Duration::from_millis(ms))
+}
+
+fn members(point: &PointRecord) -> String {
+    let mut table = Table::new(&["DATA", "SOURCE", "INSTANT", ">SIZE", ">ITEMS", ">TOOK", "SNAPSHOT"]);
+    for member in &point.members {
+        table.row([
+            member.data.to_string(),
+            member.source.clone(),
+            human::instant(member.instant),
+            ByteSize(member.bytes).to_string(),
+            human::number(member.items),
+            ms(member.took_ms),
+            member.snapshot.short(),
+        ]);
+    }
+    table.text()
+}
+
+/// Warnings, notes and gaps, each with whose it is.
+pub fn remarks(point: &PointRecord) -> String {
+    let mut text = String::new();
+    for member in &point.members {
+        let warnings = member.warnings.iter().map(|warning| ("warning", warning));
+        for (kind, remark) in warnings.chain(member.notes.iter().map(|note| ("note", note))) {
+            text += &format!("{kind}: {}: {remark}\n", member.data);
+        }
+    }
+    for gap in &point.gaps {
+        text += &format!("gap: {}: {}: {}: {}\n", gap.reference, gap.row, gap.file, gap.problem);
+    }
+    text
+}
