@@ -198,3 +198,132 @@ impl fmt::Debug for Cipher {
         f.write_str("Cipher(***)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aes::cipher::{KeyIvInit, StreamCipher};
+    use proptest::prelude::*;
+
+    fn cipher(seed: u8) -> Cipher {
+        let mut bytes = [0; 64];
+        bytes.iter_mut().zip(0..).for_each(|(byte, i)| *byte = seed.wrapping_mul(31).wrapping_add(i));
+        Cipher::new(KeyMaterial::from_bytes(&bytes))
+    }
+
+    /// D. J. Bernstein, "The Poly1305-AES message-authentication code", appendix B: message, r, k, nonce, MAC.
+    #[test]
+    fn macs_are_those_of_the_poly1305_aes_paper() {
+        let vectors = [
+            (
+                "f3f6",
+                "851fc40c3467ac0be05cc20404f3f700",
+                "ec074c835580741701425b623235add6",
+                "fb447350c4e868c52ac3275cf9d4327e",
+                "f4c633c3044fc145f84f335cb81953de",
+            ),
+            (
+                "",
+                "a0f3080000f46400d0c7e9076c834403",
+                "75deaa25c09f208e1dc4ce6b5cad3fbf",
+                "61ee09218d29b0aaed7e154a2c5509cc",
+                "dd3fab2251f11ac759f0887129cc2ee7",
+            ),
+            (
+                "663cea190ffb83d89593f3f476b6bc24d7e679107ea26adb8caf6652d0656136",
+                "48443d0bb0d21109c89a100b5ce2c208",
+                "6acb5f61a7176dd320c5c1eb2edcdc74",
+                "ae212a55399729595dea458bc621ff0e",
+                "0ee1c16bb73f0f4fd19881753c01cdbe",
+            ),
+            (
+                "ab0812724a7f1e342742cbed374d94d136c6b8795d45b3819830f2c04491faf0\
+                 990c62e48b8018b2c3e4a0fa3134cb67fa83e158c994d961c4cb21095c1bf9",
+                "12976a08c4426d0ce8a82407c4f48207",
+                "e1a5668a4d5b66a5f68cc5424ed5982d",
+                "9ae831e743978d3a23527c7128149e3a",
+                "5154ad0d2cb26e01274fc51148491f1b",
+            ),
+        ];
+        for (message, r, k, nonce, mac) in vectors {
+            let material = KeyMaterial { encrypt: [1; 32], mac_k: bytes(k), mac_r: bytes(r) };
+            let found = Cipher::new(material).mac(&bytes(nonce), &hex::decode(message).unwrap());
+            assert_eq!(hex::encode(found), mac, "of {message}");
+        }
+    }
+
+    fn bytes(text: &str) -> [u8; 16] {
+        hex::decode(text).unwrap().try_into().unwrap()
+    }
+
+    /// Nonces near the counter's ends too: all 16 bytes count, as in Go.
+    #[test]
+    fn the_stream_is_that_of_another_implementation_with_a_128_bit_counter() {
+        let cipher = cipher(3);
+        for nonce in [[0; 16], [0xff; 16], [0x7f; 16], bytes("00000000000000000000000000fffffe")] {
+            let mut ours = vec![0x5a; 100_000];
+            let mut theirs = ours.clone();
+            cipher.xor(&nonce, &mut ours);
+            ctr::Ctr128BE::<aes::Aes256>::new(&cipher.material.encrypt.into(), &nonce.into())
+                .apply_keystream(&mut theirs);
+            assert!(ours == theirs, "nonce {}", hex::encode(nonce));
+        }
+    }
+
+    #[test]
+    fn a_fresh_nonce_every_time() {
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        cipher(1).seal(b"same", &mut first);
+        cipher(1).seal(b"same", &mut second);
+        assert_ne!(first[..16], second[..16]);
+        assert_ne!(first[16..20], second[16..20]);
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_noticed() {
+        let mut sealed = Vec::new();
+        cipher(1).seal(b"pack header or blob", &mut sealed);
+        let mut plain = Vec::new();
+        for bit in 0..sealed.len() * 8 {
+            let mut damaged = sealed.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(cipher(1).open(&damaged, &mut plain), Err(Unauthentic), "bit {bit}");
+        }
+        for length in 0..sealed.len() {
+            assert_eq!(cipher(1).open(&sealed[..length], &mut plain), Err(Unauthentic), "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn the_zero_nonce_is_refused_as_restic_refuses_it() {
+        let mut sealed = Vec::new();
+        cipher(1).seal_with([0; 16], b"x", &mut sealed);
+        assert_eq!(cipher(1).open(&sealed, &mut Vec::new()), Err(Unauthentic));
+    }
+
+    #[test]
+    fn nothing_secret_is_printed() {
+        let cipher = cipher(9);
+        let printed = format!("{cipher:?} {:?}", cipher.material());
+        assert_eq!(printed, "Cipher(***) KeyMaterial(***)");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_sealed_opens_with_the_same_key_only(plain: Vec<u8>, seed in 0u8..200) {
+            let mut sealed = b"before".to_vec();
+            cipher(seed).seal(&plain, &mut sealed);
+            prop_assert_eq!(sealed.len(), 6 + plain.len() + OVERHEAD);
+            let mut opened = b"overwritten".to_vec();
+            cipher(seed).open(&sealed[6..], &mut opened).unwrap();
+            prop_assert_eq!(&opened, &plain);
+            prop_assert_eq!(cipher(seed + 1).open(&sealed[6..], &mut opened), Err(Unauthentic));
+        }
+
+        #[test]
+        fn master_keys_survive_json(bytes in prop::collection::vec(1u8.., 64)) {
+            let material = KeyMaterial::from_bytes(&bytes.try_into().unwrap());
+            prop_assert!(KeyMaterial::from_json(&material.to_json()) == Some(material));
+        }
+    }
+}

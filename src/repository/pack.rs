@@ -154,3 +154,105 @@ fn read_entry(tag: u8, offset: u32, bytes: &[u8]) -> Result<(PackedBlob, &[u8]),
     let (id, bytes) = bytes.split_first_chunk().ok_or_else(short)?;
     Ok((PackedBlob { kind, id: BlobId(*id), offset, length: u32::from_le_bytes(*length), uncompressed }, bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::crypto::KeyMaterial;
+    use super::*;
+
+    fn cipher() -> Cipher {
+        Cipher::new(KeyMaterial::from_bytes(&[7; 64]))
+    }
+
+    fn parse(pack: &[u8]) -> Result<Vec<PackedBlob>, String> {
+        let (rest, field) = pack.split_last_chunk::<LENGTH_FIELD>().ok_or("short")?;
+        let length = header_length(*field, pack.len() as u64)? as usize;
+        let (blobs, header) = rest.split_at(rest.len() - length);
+        read_header(&cipher(), header, blobs.len() as u64)
+    }
+
+    /// restic's `doc/design.rst`, field by field.
+    #[test]
+    fn a_header_is_laid_out_as_the_design_document_says() {
+        let blob = |kind, id, offset, uncompressed| PackedBlob {
+            kind,
+            id: BlobId([id; 32]),
+            offset,
+            length: 0x0102,
+            uncompressed,
+        };
+        let blobs = [
+            blob(BlobKind::Data, 0xaa, 0, None),
+            blob(BlobKind::Tree, 0xbb, 0x0102, None),
+            blob(BlobKind::Data, 0xcc, 0x0204, Some(0x0304)),
+            blob(BlobKind::Tree, 0xdd, 0x0306, Some(0x0304)),
+        ];
+        let expected = format!(
+            "0002010000{}0102010000{}020201000004030000{}030201000004030000{}",
+            "aa".repeat(32),
+            "bb".repeat(32),
+            "cc".repeat(32),
+            "dd".repeat(32)
+        );
+        assert_eq!(hex::encode(write_header(&blobs)), expected);
+    }
+
+    #[test]
+    fn headers_that_cannot_be_are_refused_with_the_reason() {
+        for (field, pack_bytes) in [(0, 100), (31, 100), (97, 100), (u32::MAX, 100), (17 << 20, 1 << 30), (40, 3)] {
+            let how = header_length(field.to_le_bytes(), pack_bytes).unwrap_err();
+            assert!(how.contains(&field.to_string()), "{how}");
+        }
+        assert_eq!(header_length(96_u32.to_le_bytes(), 100), Ok(96));
+
+        let sealed = |header: &[u8]| {
+            let mut sealed = Vec::new();
+            cipher().seal(header, &mut sealed);
+            sealed
+        };
+        let refused = |header: &[u8], bytes| read_header(&cipher(), &sealed(header), bytes).unwrap_err();
+        assert_eq!(refused(&[4; 41], 0), "its header has an entry of the unknown type 4");
+        assert_eq!(refused(&[0; 36], 0), "its header ends within an entry");
+        assert_eq!(refused(&[2; 40], 0), "its header ends within an entry");
+        assert_eq!(refused(&[0; 37], 5), "its header lists 0 bytes of blobs where 5 are");
+    }
+
+    fn blobs() -> impl Strategy<Value = Vec<(BlobKind, Vec<u8>, Option<u32>)>> {
+        let kind = prop_oneof![Just(BlobKind::Data), Just(BlobKind::Tree)];
+        prop::collection::vec((kind, prop::collection::vec(any::<u8>(), 0..300), any::<Option<u32>>()), 1..20)
+    }
+
+    proptest! {
+        #[test]
+        fn a_pack_lists_what_was_put_into_it(first in blobs(), second in blobs()) {
+            let (mut pack, mut other) = (OpenPack::default(), OpenPack::default());
+            for (into, blobs) in [(&mut pack, &first), (&mut other, &second)] {
+                for (kind, bytes, uncompressed) in blobs {
+                    into.push(*kind, BlobId(Sha256::digest(bytes).into()), bytes, *uncompressed);
+                }
+            }
+            pack.absorb(&other);
+            let closed = pack.close(&cipher());
+            prop_assert_eq!(PackId(Sha256::digest(&closed.bytes).into()), closed.id);
+            let listed = parse(&closed.bytes).unwrap();
+            prop_assert_eq!(&listed, &closed.blobs);
+            for (blob, (kind, bytes, uncompressed)) in listed.iter().zip(first.iter().chain(&second)) {
+                let at = blob.offset as usize..(blob.offset + blob.length) as usize;
+                prop_assert_eq!(&closed.bytes[at], &bytes[..]);
+                prop_assert_eq!((blob.kind, blob.uncompressed), (*kind, *uncompressed));
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_the_parser_panic(bytes: Vec<u8>, field: u32) {
+            let mut pack = bytes.clone();
+            pack.extend(field.to_le_bytes());
+            prop_assert!(parse(&pack).is_err());
+            let mut sealed = Vec::new();
+            cipher().seal(&bytes, &mut sealed);
+            read_header(&cipher(), &sealed, bytes.len() as u64).ok();
+        }
+    }
+}

@@ -203,3 +203,110 @@ impl Table {
         u64::from_le_bytes(*first) as usize & mask
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+
+    fn id(number: u64) -> BlobId {
+        BlobId(Sha256::digest(number.to_le_bytes()).into())
+    }
+
+    fn pack(number: u64) -> PackId {
+        PackId(Sha256::digest(number.to_be_bytes()).into())
+    }
+
+    fn blob(kind: BlobKind, number: u64, offset: u32) -> PackedBlob {
+        PackedBlob { kind, id: id(number), offset, length: 100, uncompressed: (number % 3 == 0).then_some(250) }
+    }
+
+    #[test]
+    fn data_and_trees_of_one_id_are_two_things() {
+        let mut index = Index::default();
+        index.insert(pack(1), &[blob(BlobKind::Tree, 7, 0)]);
+        assert!(index.contains(BlobKind::Tree, &id(7)));
+        assert!(!index.contains(BlobKind::Data, &id(7)));
+        assert!(!Index::default().contains(BlobKind::Data, &id(7)));
+    }
+
+    #[test]
+    fn every_copy_is_found_and_a_pack_that_two_files_list_is_one() {
+        let mut index = Index::default();
+        let (first, second) = (blob(BlobKind::Data, 1, 0), blob(BlobKind::Data, 1, 500));
+        index.insert(pack(1), &[first]);
+        index.insert(pack(2), &[second]);
+        index.insert(pack(1), &[first, blob(BlobKind::Data, 2, 100)]);
+        let copies: Vec<_> = index.find(BlobKind::Data, &id(1)).collect();
+        assert_eq!(copies, [Location { pack: pack(1), blob: first }, Location { pack: pack(2), blob: second }]);
+        assert_eq!(index.packs(), [pack(1), pack(2)]);
+        assert_eq!(index.len(), 3);
+    }
+
+    #[test]
+    fn a_million_blobs_take_less_than_64_bytes_each() {
+        assert_eq!(size_of::<Entry>(), 48);
+        let mut table = Table::default();
+        let id = |number: u64| {
+            let mut id = [0; 32];
+            id[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+            BlobId(id)
+        };
+        for number in 0..1_000_000 {
+            let entry = Entry { id: id(number), pack: 0, offset: 0, length: 0, uncompressed: None };
+            table.insert(entry);
+            let slots = table.slots.capacity() * size_of::<u32>();
+            let blocks = table.blocks.len() * BLOCK * size_of::<Entry>();
+            assert!(slots + blocks <= 64 * table.len + 256 * 1024, "at {number}: {slots} + {blocks}");
+        }
+        assert!((0..1_000_000).step_by(997).all(|number| table.find(&id(number)).count() == 1));
+        assert_eq!(table.find(&id(1_000_000)).count(), 0);
+    }
+
+    fn packs() -> impl Strategy<Value = Vec<Vec<(bool, u64)>>> {
+        prop::collection::vec(prop::collection::vec((any::<bool>(), 0_u64..40), 1..20), 0..12)
+    }
+
+    proptest! {
+        #[test]
+        fn it_says_what_a_plain_list_says(packs in packs(), wanted: Vec<u8>) {
+            let mut index = Index::default();
+            let mut all = Vec::new();
+            for (number, blobs) in (0..).zip(&packs) {
+                let blobs: Vec<_> = (0..).zip(blobs).map(|(at, &(tree, n))| {
+                    blob(if tree { BlobKind::Tree } else { BlobKind::Data }, n, at * 100)
+                }).collect();
+                index.insert(pack(number), &blobs);
+                all.extend(blobs.iter().map(|&blob| Location { pack: pack(number), blob }));
+            }
+            for kind in [BlobKind::Data, BlobKind::Tree] {
+                for n in 0..40 {
+                    let copies: Vec<_> = index.find(kind, &id(n)).collect();
+                    let expected: Vec<_> =
+                        all.iter().copied().filter(|at| at.blob.kind == kind && at.blob.id == id(n)).collect();
+                    prop_assert_eq!(copies, expected);
+                }
+                let wanted: Vec<_> = wanted.iter().map(|&n| id(n.into())).collect();
+                let (plan, missing) = index.plan(kind, wanted.clone());
+                let planned: Vec<_> = plan.collect();
+                let place = |at: &Location| (all.iter().position(|a| a.pack == at.pack), at.blob.offset);
+                prop_assert!(planned.is_sorted_by_key(place), "in the order of the packs");
+                let mut ids: Vec<_> = planned.iter().map(|at| at.blob.id).chain(missing.clone()).collect();
+                let mut unique = wanted;
+                for ids in [&mut ids, &mut unique] {
+                    ids.sort();
+                }
+                unique.dedup();
+                prop_assert_eq!(ids, unique, "each once");
+                prop_assert!(planned.iter().all(|at| at.blob.kind == kind && all.contains(at)));
+                prop_assert!(missing.iter().all(|id| !index.contains(kind, id)));
+            }
+            let by_pack: Vec<_> = index.by_pack()
+                .flat_map(|(pack, blobs)| blobs.into_iter().map(move |blob| Location { pack, blob })).collect();
+            prop_assert_eq!(&by_pack, &all);
+            prop_assert_eq!(index.iter().count(), all.len());
+        }
+    }
+}
