@@ -25,7 +25,7 @@ const INDEX_AGE: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub enum Message {
     Pack(ClosedPack),
-    /// Wait for all uploads, write the index, then answer.
+    /// Wait for all uploads, write the index, then answer; the state tells whether that went well.
     Flush(oneshot::Sender<()>),
 }
 
@@ -33,11 +33,16 @@ pub enum Message {
 pub async fn run(state: Arc<State>, mut messages: mpsc::Receiver<Message>) {
     let mut uploads = Uploads { state, running: JoinSet::new(), stored: Vec::new(), since: Instant::now() };
     while let Some(message) = messages.recv().await {
-        if uploads.state.check().is_err() {
-            continue; // whoever waits for an answer finds the failure
-        }
-        if let Err(error) = uploads.take(message).await {
+        let (result, answer) = match message {
+            Message::Pack(_) if uploads.state.check().is_err() => continue,
+            Message::Pack(pack) => (uploads.start(pack).await, None),
+            Message::Flush(done) => (uploads.flush().await, Some(done)),
+        };
+        if let Err(error) = result {
             uploads.state.fail(error);
+        }
+        if let Some(done) = answer {
+            done.send(()).ok(); // who has stopped waiting needs no answer
         }
     }
 }
@@ -52,23 +57,21 @@ struct Uploads {
 }
 
 impl Uploads {
-    async fn take(&mut self, message: Message) -> Result<(), RepositoryError> {
-        match message {
-            Message::Pack(pack) => {
-                while self.running.len() >= CONCURRENT {
-                    self.join().await?;
-                }
-                self.running.spawn(store(Arc::clone(&self.state), pack));
-            }
-            Message::Flush(done) => {
-                while !self.running.is_empty() {
-                    self.join().await?;
-                }
-                self.write_index().await?;
-                done.send(()).ok(); // who has stopped waiting needs no answer
-            }
+    /// Begins an upload as soon as there is a slot for it.
+    async fn start(&mut self, pack: ClosedPack) -> Result<(), RepositoryError> {
+        while self.running.len() >= CONCURRENT {
+            self.join().await?;
         }
+        self.running.spawn(store(Arc::clone(&self.state), pack));
         Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), RepositoryError> {
+        while !self.running.is_empty() {
+            self.join().await?;
+        }
+        self.state.check()?;
+        self.write_index().await
     }
 
     /// Waits for one upload.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use zstd::bulk::{Compressor, Decompressor};
 
+use super::super::crypto::Cipher;
 use super::super::pack::{self, ClosedPack, LENGTH_FIELD, OpenPack};
 use super::super::{FileKind, RepositoryError};
 use super::Pipeline;
@@ -71,8 +72,9 @@ impl Worker {
 
     fn store(&mut self, pipeline: &Pipeline, job: &Job) -> Result<(), RepositoryError> {
         let state = &pipeline.state;
-        let uncompressed = self.seal(state, &job.data);
-        if state.options.self_check && !self.reads_back(state, &job.data, uncompressed.is_some()) {
+        let cipher = state.repository.cipher();
+        let uncompressed = self.seal(cipher, &job.data);
+        if state.options.self_check && !self.reads_back(cipher, &job.data, uncompressed.is_some()) {
             return Err(RepositoryError::SelfCheck { what: format!("blob {}", job.id) });
         }
         state.count_new(job.data.len(), self.sealed.len());
@@ -84,7 +86,7 @@ impl Worker {
     }
 
     /// Fills `sealed`; the plain length if it was worth compressing.
-    fn seal(&mut self, state: &State, data: &[u8]) -> Option<u32> {
+    fn seal(&mut self, cipher: &Cipher, data: &[u8]) -> Option<u32> {
         self.compressed.clear();
         self.compressed.reserve(zstd::zstd_safe::compress_bound(data.len()));
         let length = self
@@ -93,14 +95,14 @@ impl Worker {
             .expect("the buffer has the room that zstd says it needs");
         self.sealed.clear();
         let worth_it = length < data.len();
-        state.repository.cipher().seal(if worth_it { &self.compressed } else { data }, &mut self.sealed);
+        cipher.seal(if worth_it { &self.compressed } else { data }, &mut self.sealed);
         worth_it.then(|| u32::try_from(data.len()).expect("blobs are far smaller than 4 GiB"))
     }
 
     /// Whether what was sealed opens to exactly `data`: a defect of memory, processor or compressor is found while the
     /// source is still there.
-    fn reads_back(&mut self, state: &State, data: &[u8], compressed: bool) -> bool {
-        if state.repository.cipher().open(&self.sealed, &mut self.opened).is_err() {
+    fn reads_back(&mut self, cipher: &Cipher, data: &[u8], compressed: bool) -> bool {
+        if cipher.open(&self.sealed, &mut self.opened).is_err() {
             return false;
         }
         if !compressed {
@@ -148,5 +150,50 @@ pub fn close(state: &State, pack: OpenPack) -> Result<ClosedPack, RepositoryErro
     match pack::read_header(cipher, header, blob_bytes as u64) {
         Ok(blobs) if blobs == closed.blobs => Ok(closed),
         _ => Err(RepositoryError::SelfCheck { what: FileKind::Pack.name(&closed.id.0) }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::crypto::KeyMaterial;
+    use super::*;
+
+    fn cipher() -> Cipher {
+        Cipher::new(KeyMaterial::from_bytes(&[3; 64]))
+    }
+
+    /// Text that compresses, noise that does not, nothing at all, and the tree of a huge folder.
+    fn blobs() -> Vec<Vec<u8>> {
+        let mut noise = vec![0; 5_000];
+        rand::fill(&mut noise[..]);
+        vec![b"again and ".repeat(1_000), noise, Vec::new(), b"{\"name\":\"a file\"},".repeat(LARGE / 10)]
+    }
+
+    #[test]
+    fn what_is_sealed_reads_back() {
+        let mut worker = Worker::new(1);
+        for blob in blobs() {
+            let uncompressed = worker.seal(&cipher(), &blob);
+            assert!(worker.sealed.len() <= blob.len() + 32, "never larger than it was, but for the nonce and the MAC");
+            assert!(worker.reads_back(&cipher(), &blob, uncompressed.is_some()));
+        }
+    }
+
+    #[test]
+    fn a_byte_that_changed_on_the_way_is_found_before_the_source_is_gone() {
+        let mut worker = Worker::new(1);
+        for blob in blobs().into_iter().filter(|blob| !blob.is_empty()) {
+            let compressed = worker.seal(&cipher(), &blob).is_some();
+            let sealed = worker.sealed.clone();
+            for at in [0, 16, sealed.len() / 2, sealed.len() - 1] {
+                worker.sealed[at] ^= 1;
+                assert!(!worker.reads_back(&cipher(), &blob, compressed), "byte {at} of {}", sealed.len());
+                worker.sealed.clone_from(&sealed);
+            }
+            // a compressor or a cipher that did its work well, on other bytes
+            for other in [[&blob[..], b"x"].concat(), blob[1..].to_vec(), blob.iter().map(|b| b ^ 1).collect()] {
+                assert!(!worker.reads_back(&cipher(), &other, compressed));
+            }
+        }
     }
 }

@@ -1,6 +1,11 @@
-//! The repository against stock restic: what we write it checks, lists and restores; what it writes we read.
+//! The repository as its users see it: against stock restic, with damage, faults, several keys and several writers.
 
+mod damage;
+mod interoperability;
+mod keys;
+#[path = "../support/mod.rs"]
 mod support;
+mod writing;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +14,6 @@ use drydock::repository::*;
 use drydock::stack::Secret;
 use drydock::storage::{LocalStore, SharedStore};
 use futures_util::TryStreamExt;
-use jiff::Timestamp;
 use support::Folder;
 use support::restic::Restic;
 
@@ -109,47 +113,34 @@ async fn store_files(writer: &Writer, files: &[(String, Vec<u8>)]) -> TreeId {
     writer.tree(&outer).await.unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn restic_checks_and_restores_what_we_wrote() {
-    let place = Place::new("ours").await;
-    let repository = place.create().await;
-    let files = files();
+/// A file's bytes, read back.
+async fn read(repository: &Repository, content: &[BlobId]) -> Vec<u8> {
+    let pieces: Vec<_> = repository.stream(content.to_vec()).try_collect().await.unwrap();
+    pieces.concat()
+}
 
-    let writer = repository.writer(WriterOptions::default());
-    let tree = store_files(&writer, &files).await;
-    let stats = writer.finish().await.unwrap();
-    assert_eq!(stats.new_bytes + stats.known_bytes, total(&files) + tree_bytes(&repository, &tree).await);
-    let snapshot = Snapshot::new(Timestamp::now(), tree);
-    repository.save_snapshot(&snapshot).await.unwrap();
-
-    let restic = place.restic();
-    restic.run(&["check", "--read-data"]);
-    let target = place.path().join("restored");
-    restic.run(&["restore", "latest", "--target", target.to_str().unwrap()]);
-    for (name, bytes) in &files {
-        let restored = std::fs::read(target.join("folder").join(name)).unwrap();
-        assert!(restored == *bytes, "{name} differs after restic's restore");
+/// The file at `path`, read back.
+async fn read_path(repository: &Repository, root: &TreeId, path: &[&str]) -> Vec<u8> {
+    match repository.find(root, path).await.unwrap() {
+        Some(Node { kind: NodeKind::File { content, bytes }, .. }) => {
+            let read = read(repository, &content).await;
+            assert_eq!(read.len() as u64, bytes, "the size of {path:?}");
+            read
+        }
+        other => panic!("{path:?} is {other:?}"),
     }
-
-    // and we read it ourselves, with another handle that has to load the index
-    let again = place.open().await;
-    let Some(Node { kind: NodeKind::File { content, bytes }, .. }) =
-        again.find(&tree, &["folder", "noise"]).await.unwrap()
-    else {
-        panic!("the file is there")
-    };
-    assert_eq!(bytes, 20 << 20);
-    let read: Vec<_> = again.stream(content).try_collect().await.unwrap();
-    assert!(read.concat() == noise(1, 20 << 20));
 }
 
-fn total(files: &[(String, Vec<u8>)]) -> u64 {
-    files.iter().map(|(_, bytes)| bytes.len() as u64).sum()
-}
-
-async fn tree_bytes(repository: &Repository, root: &TreeId) -> u64 {
-    let outer = repository.blob(BlobKind::Tree, &(*root).into()).await.unwrap();
-    let NodeKind::Dir { subtree } = repository.tree(root).await.unwrap().nodes[0].kind else { panic!("a folder") };
-    let inner = repository.blob(BlobKind::Tree, &subtree.into()).await.unwrap();
-    (outer.len() + inner.len()) as u64
+/// Every file of the repository below `folder`, by its path there.
+fn stored(place: &Place, folder: &str) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![place.path().join("repository").join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { found.push(path) }
+        }
+    }
+    found.sort();
+    found
 }
