@@ -3,6 +3,8 @@
 //! The direction of use is `cli → verbs (snapshot, restore, maintain) → point → data → repository → storage`;
 //! `stack`, `failure`, `clock`, `progress` and `context` lie below all of them. `tests/architecture.rs` holds that.
 
+#![warn(clippy::unwrap_used)] // every `expect` outside tests states why it cannot fail
+
 pub mod cli;
 pub mod clock;
 pub mod context;
