@@ -2,16 +2,21 @@
 //! Owns logging in, exported snapshots, COPY, digests, and what production must not feel; refuses to know repositories'
 //! packs and recovery points. The layout of a snapshot is in `docs/formats.md`.
 
+pub mod capture;
+pub mod catalog;
 pub mod connect;
 pub mod digest;
 pub mod error;
 pub mod floats;
 pub mod manifest;
 pub mod naming;
+pub mod objects;
 pub mod session;
+pub mod stop;
 mod tls;
 pub mod tools;
 pub mod version;
 
+pub use capture::{OpenSource, open};
 pub use error::PostgresError;
 pub use manifest::Manifest;
