@@ -12,6 +12,8 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
+use super::direct;
+
 /// Readable by the owner alone, as restic makes its files and folders.
 const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
@@ -82,6 +84,14 @@ pub struct RealDisk;
 
 impl Disk for RealDisk {
     fn write_new(&self, path: &Path, parts: &[Bytes]) -> io::Result<Box<dyn Written>> {
+        if parts.iter().map(Bytes::len).sum::<usize>() >= direct::FROM {
+            match direct::write_new(path, parts, FILE_MODE) {
+                Ok(file) => return Ok(Box::new(file)),
+                // Not on this file system, or not with blocks of this size.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => remove_if_there(path)?,
+                Err(error) => return Err(error),
+            }
+        }
         let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)?;
         write_all(&mut file, parts)?;
         Ok(Box::new(file))
@@ -161,6 +171,13 @@ impl Disk for RealDisk {
 impl Written for File {
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
+    }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

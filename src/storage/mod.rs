@@ -3,6 +3,7 @@
 //!
 //! Keys are `/`-separated, relative to the store's prefix (`repository/config`, `stack.json`).
 
+mod direct;
 pub mod disk;
 mod doctor;
 pub mod fault;

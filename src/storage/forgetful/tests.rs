@@ -3,13 +3,18 @@
 use super::*;
 use crate::storage::{Created, LocalStore, StorageError, Store};
 
+/// What is a disk here is the model's to say; thousands of runs on a real one would only wait for its journal.
+fn folder_in_memory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 fn file(disk: &dyn Disk, path: &Path, content: &'static str) -> Box<dyn Written> {
     disk.write_new(path, &[content.into()]).unwrap()
 }
 
 #[test]
 fn the_running_system_sees_everything_the_folder_only_what_was_synced() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder_in_memory();
     let (disk, path) = (Forgetful::new(), folder.path().join("a"));
     let mut written = file(&disk, &path, "content");
     assert_eq!(disk.read(&path).unwrap(), "content");
@@ -23,7 +28,7 @@ fn the_running_system_sees_everything_the_folder_only_what_was_synced() {
 
 #[test]
 fn a_name_that_was_synced_before_its_content_is_an_empty_file_after_the_cut() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder_in_memory();
     let (disk, path, to) = (Forgetful::new(), folder.path().join("a"), folder.path().join("b"));
     let mut written = file(&disk, &path, "content");
     disk.rename(&path, &to).unwrap();
@@ -36,7 +41,7 @@ fn a_name_that_was_synced_before_its_content_is_an_empty_file_after_the_cut() {
 
 #[test]
 fn renames_removals_and_new_folders_come_undone() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder_in_memory();
     let at = |name: &str| folder.path().join(name);
     std::fs::write(at("old"), "old").unwrap();
     std::fs::write(at("kept"), "kept").unwrap();
@@ -55,7 +60,7 @@ fn renames_removals_and_new_folders_come_undone() {
 
 #[test]
 fn what_was_synced_inside_a_new_folder_appears_with_the_folder() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder_in_memory();
     let (disk, inner) = (Forgetful::new(), folder.path().join("inner"));
     disk.make_folder(&inner).unwrap();
     file(&disk, &inner.join("a"), "content").sync().unwrap();
@@ -129,7 +134,7 @@ async fn complaints(folder: &Path, told: &Told) -> Vec<String> {
 async fn cut_everywhere(disk: impl Fn() -> (Forgetful, Arc<dyn Disk>)) -> Vec<String> {
     let mut wrong = Vec::new();
     for step in 0.. {
-        let base = tempfile::tempdir().unwrap();
+        let base = folder_in_memory();
         let folder = base.path().join("new/store");
         let (power, disk) = disk();
         power.cut_power_at(step);

@@ -203,8 +203,8 @@ mod tests {
         #[test]
         fn pieces_hold_every_byte_in_order_and_all_but_the_last_are_full(sizes in proptest::collection::vec(0usize..3, 0..20)) {
             // Sizes around the border, of shared zero bytes: nothing is copied, so gigabytes cost nothing.
-            let block = Bytes::from(vec![7u8; PIECE + 1]);
-            let parts: Vec<Bytes> = sizes.iter().map(|n| block.slice(..[1, PIECE, PIECE + 1][*n])).collect();
+            static BLOCK: std::sync::LazyLock<Bytes> = std::sync::LazyLock::new(|| vec![7; PIECE + 1].into());
+            let parts: Vec<Bytes> = sizes.iter().map(|n| BLOCK.slice(..[1, PIECE, PIECE + 1][*n])).collect();
             let lengths: Vec<usize> = pieces(parts.clone()).iter().map(|p| p.iter().map(Bytes::len).sum()).collect();
             proptest::prop_assert_eq!(lengths.iter().sum::<usize>(), parts.iter().map(Bytes::len).sum::<usize>());
             if let Some((last, full)) = lengths.split_last() {
