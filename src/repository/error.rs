@@ -24,6 +24,8 @@ pub enum RepositoryError {
     /// What was done since was not protected from others.
     #[error("the lock of the repository was lost: {reason}")]
     LockLost { reason: String },
+    #[error("a plan to remove packs was to be executed without the exclusive lock that it was made under")]
+    NotExclusive,
     /// Bytes are not what their id, MAC or index says.
     #[error("{what} is damaged: {how}")]
     Damaged { what: String, how: String },
@@ -61,7 +63,7 @@ impl Failure for RepositoryError {
             Self::Locked { .. } => Category::Locked,
             Self::LockLost { .. } => Category::LeaseLost,
             Self::Damaged { .. } | Self::BlobMissing { .. } | Self::SelfCheck { .. } => Category::Integrity,
-            Self::Tree(_) | Self::WorkerLost => Category::Bug,
+            Self::Tree(_) | Self::WorkerLost | Self::NotExclusive => Category::Bug,
             Self::Writer(error) => error.category(),
             Self::Cancelled => Category::Interrupted,
         }

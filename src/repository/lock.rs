@@ -28,7 +28,8 @@ use crate::failure::{Category, Failure};
 use crate::storage::StorageError;
 
 use document::Document;
-use keeper::{Keeper, Kept};
+use keeper::Keeper;
+pub(super) use keeper::Kept;
 use machine::Machine;
 
 pub use document::{LockInfo, LockState};
@@ -52,6 +53,7 @@ pub enum LockKind {
 /// in the background if the runtime lives long enough, else it is dead with its process, which the next one sees.
 #[derive(Debug)]
 pub struct Lock {
+    kind: LockKind,
     kept: Arc<Kept>,
     stop: DropGuard,
     task: JoinHandle<Result<(), RepositoryError>>,
@@ -124,7 +126,7 @@ impl Repository {
         let kept = keeper.kept();
         let stop = tokio_util::sync::CancellationToken::new();
         let task = tokio::spawn(keeper.run(stop.clone()));
-        Ok(Lock { kept, stop: stop.drop_guard(), task })
+        Ok(Lock { kind, kept, stop: stop.drop_guard(), task })
     }
 
     /// With our own lock written: who else holds one that excludes it? Stale ones are removed, and then everything is
@@ -283,6 +285,16 @@ impl Lock {
                 Err(_) => Err(RepositoryError::Cancelled),
             },
         }
+    }
+
+    #[must_use]
+    pub fn kind(&self) -> LockKind {
+        self.kind
+    }
+
+    /// The same for as long as this lock is held, and no other's.
+    pub(super) fn identity(&self) -> Arc<Kept> {
+        Arc::clone(&self.kept)
     }
 
     /// Why it was lost, if it was: then the context is cancelled, and that is the reason.

@@ -16,6 +16,7 @@ mod lock;
 mod open;
 mod pack;
 mod polynomial;
+pub mod prune;
 mod reader;
 pub mod snapshot;
 #[cfg(test)]

@@ -151,7 +151,7 @@ async fn one_that_is_there_twice_is_no_loss() {
     let (story, [_, two, _]) = three().await;
     let (key, pack, blob) = only_pack_of(&story.repository, b"two");
     let writer = story.repository.writer(WriterOptions::default());
-    writer.repack(BlobKind::Data, &blob).await.unwrap();
+    writer.store_again(BlobKind::Data, blob, b"two".to_vec()).await.unwrap();
     writer.finish().await.unwrap();
     assert_eq!(check(&open(&story.store).await, &ALL).await.duplicate_blobs, 1);
     story.store.lose(&key);

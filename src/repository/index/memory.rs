@@ -54,6 +54,12 @@ impl Index {
         self.table(kind).find(id).next().is_some()
     }
 
+    /// A number of its own for each blob, below [`Self::len`]: stays while blobs are added.
+    #[must_use]
+    pub fn number(&self, kind: BlobKind, id: &BlobId) -> Option<u32> {
+        self.table(kind).numbers(id).next()
+    }
+
     /// Every copy of a blob; usually there is one.
     pub fn find(&self, kind: BlobKind, id: &BlobId) -> impl Iterator<Item = Location> {
         self.table(kind).find(id).map(move |entry| self.location(kind, entry))
@@ -179,13 +185,17 @@ impl Table {
     }
 
     fn find(&self, id: &BlobId) -> impl Iterator<Item = &Entry> {
+        self.numbers(id).map(|number| self.entry(number))
+    }
+
+    fn numbers(&self, id: &BlobId) -> impl Iterator<Item = u32> {
         let mut slot = self.slot(id);
         std::iter::from_fn(move || {
             let number = *self.slots.get(slot)?;
             slot = (slot + 1) & (self.slots.len() - 1);
-            (number != EMPTY).then(|| self.entry(number))
+            (number != EMPTY).then_some(number)
         })
-        .filter(move |entry| entry.id == *id)
+        .filter(move |&number| self.entry(number).id == *id)
     }
 
     fn entries(&self) -> impl Iterator<Item = &Entry> {

@@ -74,7 +74,7 @@ impl Repository {
 
     /// All index files. `supersedes` hides nothing: a file that replaces others need not hold all of theirs when the
     /// writer was interrupted, and an entry too many does no harm.
-    async fn read_index(&self) -> Result<Index, RepositoryError> {
+    pub(crate) async fn read_index(&self) -> Result<Index, RepositoryError> {
         let files = self.list_files(FileKind::Index).await?;
         let mut files = futures_util::stream::iter(files)
             .map(|meta| async move { self.load_index_file(&IndexId(meta.id)).await })

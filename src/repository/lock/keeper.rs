@@ -31,7 +31,7 @@ const SKEW: SignedDuration = SignedDuration::from_secs(60);
 
 /// What the keeper shares with the lock's holder.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(in super::super) struct Kept {
     state: Mutex<State>,
 }
 

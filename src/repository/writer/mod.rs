@@ -169,15 +169,14 @@ impl Writer {
         Ok(state.stats())
     }
 
-    /// Stores a blob of the repository once more, verified on the way: for `prune`, which then drops the pack that it
-    /// came from. An index lists both copies until it is replaced.
-    pub(crate) async fn repack(&self, kind: BlobKind, id: &BlobId) -> Result<(), RepositoryError> {
+    /// Stores a blob of the repository once more, read and verified by the caller: for `prune`, which then drops the
+    /// pack that it came from. An index lists both copies until it is replaced.
+    pub(crate) async fn store_again(&self, kind: BlobKind, id: BlobId, data: Vec<u8>) -> Result<(), RepositoryError> {
         let state = &self.inner.pipeline.state;
         state.check()?;
-        let data = Vec::from(state.repository.blob(kind, id).await?);
         let room = state.queue.room_for(data.capacity()).await.map_err(|_| state.failed())?;
-        if state.claim_again(kind, *id) {
-            state.queue.push(queue::Job { kind, id: *id, data, _room: room });
+        if state.claim_again(kind, id) {
+            state.queue.push(queue::Job { kind, id, data, _room: room });
         }
         Ok(())
     }
