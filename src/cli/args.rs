@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand};
 
-use super::{completions, doctor, init, key, output, points, progress, telemetry, unlock};
+use super::{check, completions, doctor, forget, init, key, output, points, progress, snapshot, telemetry, unlock};
 use crate::stack::duration;
 
 /// Keeps a self-hosted stack upgradable and recoverable
@@ -102,7 +102,10 @@ pub struct Global {
 pub enum Command {
     Init(init::Args),
     Doctor(doctor::Args),
+    Snapshot(snapshot::Args),
     Points(points::Args),
+    Check(check::Args),
+    Forget(forget::Args),
     Unlock(unlock::Args),
     Key(key::Args),
     Completions(completions::Args),

@@ -31,6 +31,12 @@ pub fn instant(time: Timestamp) -> String {
     time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
 }
 
+/// Milliseconds as a duration.
+#[must_use]
+pub fn ms(ms: u64) -> String {
+    duration::human(std::time::Duration::from_millis(ms))
+}
+
 /// How long ago `time` was; what lies in the future says so.
 #[must_use]
 pub fn age(time: Timestamp, now: Timestamp) -> String {

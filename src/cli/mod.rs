@@ -14,11 +14,14 @@ mod signals;
 mod table;
 mod telemetry;
 
+mod check;
 mod completions;
 mod doctor;
+mod forget;
 mod init;
 mod key;
 mod points;
+mod snapshot;
 mod unlock;
 
 use std::ffi::OsString;
@@ -90,7 +93,10 @@ async fn dispatch(command: Command, session: &Session) -> Done {
     match command {
         Command::Init(args) => init::run(&args, session).await,
         Command::Doctor(args) => doctor::run(&args, session).await,
+        Command::Snapshot(args) => snapshot::run(&args, session).await,
         Command::Points(args) => points::run(&args, session).await,
+        Command::Check(args) => check::run(&args, session).await,
+        Command::Forget(args) => forget::run(&args, session).await,
         Command::Unlock(args) => unlock::run(&args, session).await,
         Command::Key(args) => key::run(&args, session).await,
         Command::Completions(args) => completions::run(&args, session),

@@ -4,14 +4,15 @@ use std::cell::RefCell;
 use std::process::ExitCode;
 
 use super::output::{self, Format, Shown};
-use super::progress::Display;
+use super::progress::{Display, Mode};
 use super::report::{Failed, Report};
 use super::screen::Screen;
 use super::signals::{self, StopReason};
-use super::{Done, Global};
+use super::{Done, Global, snapshot};
 use crate::context::Context;
 use crate::failure::Category;
 use crate::point::Home;
+use crate::snapshot::Forecast;
 use crate::stack::Stack;
 
 pub struct Session {
@@ -66,6 +67,18 @@ impl Session {
     pub fn show_progress(&self) {
         let display = Display::start(self.global.progress, &self.cx.progress, &self.screen);
         self.display.replace(Some(display));
+    }
+
+    /// Says what is expected before it begins, as progress is shown.
+    pub fn announce(&self, forecast: &Forecast) {
+        match self.global.progress {
+            Mode::None => {}
+            Mode::Json => {
+                let event = serde_json::json!({"event": "estimate", "estimate": forecast});
+                self.screen.line(&event.to_string());
+            }
+            Mode::Auto | Mode::Bar | Mode::Plain => self.screen.line(&snapshot::sentence(forecast)),
+        }
     }
 
     pub fn end_progress(&self) {

@@ -2,6 +2,7 @@
 //! Owns what the kinds share: what a capture yields and what a comparison says. Refuses to know
 //! recovery points: those are the verbs'.
 
+mod error;
 pub mod postgres;
 pub mod redis;
 pub mod tls;
@@ -11,6 +12,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::repository::{Node, TreeId};
+
+pub use error::DataError;
 
 /// One data set, read into the repository; not a snapshot until the verb saves one.
 #[derive(Debug, Clone)]

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::PointError;
 use crate::repository::{Node, NodeKind, Repository, Tree, TreeId, Writer};
+use crate::stack::Name;
 
 /// A document is a few kilobytes; one with a hundred thousand gaps is some 20 MiB. More is not one of ours.
 const MAX_DOCUMENT: u64 = 256 << 20;
@@ -49,8 +50,28 @@ fn node(name: &str, kind: NodeKind, time: Timestamp) -> Node {
     }
 }
 
+/// The tree of a member's snapshot: one folder with the data set's name, so that stock `restic restore` of all members
+/// into one place gives each its own. `root` is the folder's own metadata, where the source is a folder.
+///
+/// # Errors
+/// When the repository cannot be written.
+pub async fn named(
+    writer: &Writer,
+    name: &Name,
+    tree: TreeId,
+    root: Option<Node>,
+    time: Timestamp,
+) -> Result<TreeId, PointError> {
+    let kind = NodeKind::Dir { subtree: tree };
+    let folder = match root {
+        Some(root) => Node { name: name.as_str().as_bytes().to_vec(), kind, ..root },
+        None => Node { mode: 0o700, ..node(name.as_str(), kind, time) },
+    };
+    Ok(writer.tree(&Tree { nodes: vec![folder] }).await?)
+}
+
 /// This process's user by name, or by number where it has none.
-pub(super) fn user() -> String {
+pub fn user() -> String {
     let uid = rustix::process::getuid().as_raw();
     uzers::get_user_by_uid(uid)
         .and_then(|user| user.name().to_str().map(str::to_owned))

@@ -93,6 +93,8 @@ pub struct Points {
     pub strays: Vec<Stray>,
     /// Keeps of points that are gone.
     pub lost_keeps: Vec<SnapshotId>,
+    /// Snapshots that cannot be read, and why: nobody knows whose they are.
+    pub unreadable: Vec<(SnapshotId, String)>,
 }
 
 /// Reads every recovery point of `stack`.
@@ -100,9 +102,10 @@ pub struct Points {
 /// # Errors
 /// When the repository cannot be asked; a point that is damaged is in the list as broken.
 pub async fn load(repository: &Repository, stack: &Name) -> Result<Points, PointError> {
-    let snapshots = repository.snapshots().await?;
-    let mut found = Found::default();
-    for (id, snapshot) in snapshots {
+    let snapshots = repository.readable_snapshots().await?;
+    let unreadable = snapshots.damaged.iter().map(|(id, error)| (*id, error.to_string())).collect();
+    let mut found = Found { unreadable, ..Found::default() };
+    for (id, snapshot) in snapshots.readable {
         match Role::of(&snapshot, stack) {
             Some(Role::Member { point, data }) => {
                 found.members.entry(point).or_default().push((data, id, snapshot.time))
@@ -120,6 +123,7 @@ struct Found {
     members: HashMap<PointId, Vec<(Name, SnapshotId, Timestamp)>>,
     points: Vec<(PointId, SnapshotId, Snapshot)>,
     keeps: HashMap<PointId, Vec<(SnapshotId, Snapshot)>>,
+    unreadable: Vec<(SnapshotId, String)>,
 }
 
 impl Found {
@@ -145,7 +149,8 @@ impl Found {
             members.into_iter().map(move |(data, snapshot, time)| Stray { snapshot, point, data, time })
         });
         let lost_keeps = self.keeps.into_values().flatten().map(|(id, _)| id).collect();
-        Ok(Points { stack: stack.clone(), points, strays: strays.collect(), lost_keeps })
+        let (stack, strays) = (stack.clone(), strays.collect());
+        Ok(Points { stack, points, strays, lost_keeps, unreadable: self.unreadable })
     }
 }
 

@@ -15,7 +15,7 @@ mod tags;
 mod versioned;
 
 pub use error::PointError;
-pub use files::{document, folder};
+pub use files::{document, folder, named, user};
 pub use home::{Home, store_spec};
 pub use id::PointId;
 pub use keep::{Keep, keep, unkeep};

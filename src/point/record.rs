@@ -41,10 +41,14 @@ pub struct Member {
     pub data: Name,
     pub kind: DataWord,
     pub snapshot: SnapshotId,
+    /// The data set's own folder: what lies below `/<data>` in the snapshot.
     pub tree: TreeId,
     /// The instant that the bytes stand for.
     pub instant: Timestamp,
+    /// How large the data set was.
     pub bytes: u64,
+    /// How much of it was read: unchanged files are taken over unread.
+    pub read_bytes: u64,
     /// Files, tables or keys.
     pub items: u64,
     /// Over all of the data set, where the kind has one.
@@ -106,7 +110,7 @@ impl PointRecord {
         self.omitted.is_empty()
     }
 
-    /// Bytes read from all sources.
+    /// How large the data sets were together.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.members.iter().map(|member| member.bytes).sum()

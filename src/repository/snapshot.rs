@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{FileKind, Repository, RepositoryError, SnapshotId, TreeId};
+use crate::failure::{Category, Failure};
+use crate::storage::StorageError;
 
 /// Small files asked for at once: hides a store's latency (about 50 ms for S3) and stays far below its limits.
 const LOADS: usize = 16;
@@ -83,6 +85,13 @@ fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Strin
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
+/// What [`Repository::readable_snapshots`] found.
+#[derive(Debug, Default)]
+pub struct ReadableSnapshots {
+    pub readable: Vec<(SnapshotId, Snapshot)>,
+    pub damaged: Vec<(SnapshotId, RepositoryError)>,
+}
+
 impl Repository {
     /// Every snapshot, in no particular order.
     ///
@@ -98,6 +107,27 @@ impl Repository {
             .buffer_unordered(LOADS)
             .try_collect()
             .await
+    }
+
+    /// As [`Self::snapshots`], for those who must go on where some are damaged: these come in the second list. One that
+    /// is removed while we look is in neither.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    pub async fn readable_snapshots(&self) -> Result<ReadableSnapshots, RepositoryError> {
+        let files = self.list_files(FileKind::Snapshot).await?;
+        let load = |id: SnapshotId| async move { (id, self.snapshot(&id).await) };
+        let mut loads = stream::iter(files).map(|file| load(SnapshotId(file.id))).buffer_unordered(LOADS);
+        let mut found = ReadableSnapshots::default();
+        while let Some((id, loaded)) = loads.next().await {
+            match loaded {
+                Ok(snapshot) => found.readable.push((id, snapshot)),
+                Err(RepositoryError::Storage(StorageError::NotFound { .. })) => {}
+                Err(error) if error.category() == Category::Integrity => found.damaged.push((id, error)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
     }
 
     pub async fn snapshot(&self, id: &SnapshotId) -> Result<Snapshot, RepositoryError> {

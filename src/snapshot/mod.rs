@@ -1,1 +1,98 @@
-//! (being built)
+//! Takes a recovery point. Owns the order prepare → read → record → reopen, and that the point is either listed whole or
+//! not at all; what a data set's bytes are lives in `data/`, what a point is in `point/`.
+//!
+//! The order within a point (DESIGN §5): every database's exported snapshot is opened before anything is read, then
+//! databases are read, then volumes, then caches; so no row points at a file that was not yet there. The point's own
+//! snapshot is saved last: it is what makes the point real.
+
+mod error;
+mod forecast;
+mod plan;
+mod prepare;
+mod read;
+mod record;
+mod reopen;
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use crate::context::Context;
+use crate::point::{Home, PointId, PointRecord};
+use crate::repository::{RepositoryError, SnapshotId, Writer, WriterOptions};
+
+pub use error::SnapshotError;
+pub use forecast::{Expected, Forecast};
+pub use plan::{SnapshotPlan, plan};
+pub use prepare::{Prepared, prepare};
+
+/// How a recovery point is taken.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    pub writer: WriterOptions,
+    /// Read files again that look unchanged.
+    pub reread: bool,
+}
+
+/// A recovery point that is listed.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    pub snapshot: SnapshotId,
+    pub record: PointRecord,
+}
+
+/// What the steps share.
+struct Run<'a> {
+    home: &'a Home,
+    plan: SnapshotPlan,
+    options: Options,
+    id: PointId,
+    time: Timestamp,
+    begun: Instant,
+    writer: Writer,
+    cx: &'a Context,
+}
+
+/// Takes the point that was `prepared`. Until the last step nothing is listed: whatever fails or is cancelled before
+/// leaves snapshots that belong to no point, and those are removed at once where that is still possible.
+///
+/// The caller holds a shared lock of the repository.
+///
+/// # Errors
+/// The data set that could not be read, by name, and why; `NotAsWritten` when what was stored does not read back.
+pub async fn snapshot(home: &Home, prepared: Prepared, options: Options, cx: &Context) -> Result<Taken, SnapshotError> {
+    let Prepared { plan, mut databases, forecast } = prepared;
+    let writer = home.repository.writer(options.writer.clone());
+    let (id, time, begun) = (PointId::random(), cx.clock.now(), Instant::now());
+    let run = Run { home, plan, options, id, time, begun, writer, cx };
+    tracing::info!(point = %id, "a recovery point is begun");
+
+    let read = read::everything(&run, &mut databases, &forecast).await?; // databases, then volumes, then caches
+    databases.close().await; // production's vacuum is free again
+    let stats = run.writer.finish().await?; // all that the members name is stored and in an index
+    let members = record::members(&run, read).await?;
+    let documented = async {
+        reopen::members(&run, &members).await?; // the output is opened before the point says that it is there
+        record::documents(&run, &members, stats).await
+    };
+    let (record, tree) = match documented.await {
+        Ok(documented) => documented,
+        Err(error) => {
+            record::withdraw(&run, &members).await;
+            return Err(error);
+        }
+    };
+    // From here on the point may be listed even where saving it reports a failure, so its members stay.
+    let taken = record::point(&run, record, tree).await?;
+    reopen::point(&run, &taken, &members).await?;
+    let (bytes, elapsed_ms) = (taken.record.bytes(), taken.record.took_ms);
+    tracing::info!(point = %id, bytes, elapsed_ms, "a recovery point is complete");
+    Ok(taken)
+}
+
+impl Run<'_> {
+    /// Refuses to go on once the work was told to stop, or its lock is lost.
+    fn go_on(&self) -> Result<(), SnapshotError> {
+        if self.cx.cancel.is_cancelled() { Err(RepositoryError::Cancelled.into()) } else { Ok(()) }
+    }
+}

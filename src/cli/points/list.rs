@@ -10,6 +10,7 @@ use crate::cli::session::Session;
 use crate::cli::table::Table;
 use crate::cli::{Done, human};
 use crate::point::{Keep, Point, PointId, Points, State, load};
+use crate::repository::SnapshotId;
 use crate::stack::{ByteSize, Name, Objectives, duration};
 
 pub async fn run(session: &Session) -> Done {
@@ -29,6 +30,8 @@ struct List {
     objective_rpo_seconds: Option<u64>,
     /// Snapshots of runs that were cut off, or that are under way; `forget` drops those whose run is over.
     strays: usize,
+    /// Damaged snapshots of which nobody knows whose they are.
+    unreadable: Vec<SnapshotId>,
     #[serde(skip)]
     now: Timestamp,
 }
@@ -61,6 +64,7 @@ impl List {
             achieved_rpo_seconds: oldest.map(|at| now.duration_since(at).as_secs().max(0).unsigned_abs()),
             objective_rpo_seconds: objectives.rpo.map(|rpo| rpo.as_secs()),
             strays: points.strays.len(),
+            unreadable: points.unreadable.iter().map(|(id, _)| *id).collect(),
             now,
         }
     }
@@ -80,6 +84,10 @@ impl List {
                 "\n{} of a run that was cut off or is under way; `drydock forget` drops what is over",
                 human::count(self.strays as u64, "snapshot")
             );
+        }
+        if !self.unreadable.is_empty() {
+            let ids: Vec<String> = self.unreadable.iter().map(SnapshotId::short).collect();
+            text += &format!("\ndamaged snapshots, whose is not known: {}; see `drydock check`", ids.join(", "));
         }
         text
     }
@@ -137,7 +145,7 @@ impl Shown for List {
                 row.state.to_owned(),
                 size(row.bytes),
                 size(row.stored_bytes),
-                row.took_ms.map(|ms| duration::human(Duration::from_millis(ms))).unwrap_or_default(),
+                row.took_ms.map(human::ms).unwrap_or_default(),
                 row.warnings.filter(|n| *n > 0).map(|n| n.to_string()).unwrap_or_default(),
                 row.remark(),
             ]);

@@ -9,6 +9,8 @@ use clap::Subcommand;
 use super::Done;
 use super::session::Session;
 
+pub use show::Details;
+
 /// List, show, compare and keep recovery points
 ///
 /// Without a subcommand the points are listed. A point is named by the beginning of its id, or `latest`: the newest

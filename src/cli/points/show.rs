@@ -1,16 +1,16 @@
 //! `drydock points show`
 
-use std::time::Duration;
-
 use serde::Serialize;
 
+use crate::cli::Done;
+use crate::cli::human::{self, ms};
 use crate::cli::output::Shown;
 use crate::cli::session::Session;
 use crate::cli::table::Table;
-use crate::cli::{Done, human};
-use crate::point::{Keep, PointRecord, load};
+use crate::point::{Keep, PointRecord, State, load};
 use crate::repository::SnapshotId;
-use crate::stack::{ByteSize, duration};
+use crate::snapshot::Taken;
+use crate::stack::ByteSize;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -42,6 +42,14 @@ pub async fn run(args: &Args, session: &Session) -> Done {
     })
 }
 
+impl Details {
+    /// Of a point that was taken just now.
+    pub fn of(taken: Taken) -> Self {
+        let state = if taken.record.is_whole() { State::Complete } else { State::Partial };
+        Self { state: state.word(), snapshot: taken.snapshot, kept: None, point: taken.record }
+    }
+}
+
 impl Shown for Details {
     fn text(&self) -> String {
         let point = &self.point;
@@ -71,10 +79,6 @@ impl Shown for Details {
     }
 }
 
-fn ms(ms: u64) -> String {
-    duration::human(Duration::from_millis(ms))
-}
-
 fn members(point: &PointRecord) -> String {
     let mut table = Table::new(&["DATA", "SOURCE", "INSTANT", ">SIZE", ">ITEMS", ">TOOK", "SNAPSHOT"]);
     for member in &point.members {
@@ -92,7 +96,7 @@ fn members(point: &PointRecord) -> String {
 }
 
 /// Warnings, notes and gaps, each with whose it is.
-pub fn remarks(point: &PointRecord) -> String {
+fn remarks(point: &PointRecord) -> String {
     let mut text = String::new();
     for member in &point.members {
         let warnings = member.warnings.iter().map(|warning| ("warning", warning));

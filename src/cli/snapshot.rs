@@ -1,0 +1,128 @@
+//! `drydock snapshot`
+
+use serde::Serialize;
+
+use super::lock_wait::LockWait;
+use super::output::Shown;
+use super::points::Details;
+use super::report::Failed;
+use super::session::Session;
+use super::table::Table;
+use super::{Done, human};
+use crate::failure::Category;
+use crate::point::{Home, Points, load};
+use crate::repository::{LockKind, WriterOptions};
+use crate::snapshot::{Forecast, Options, SnapshotPlan, Taken, plan, prepare, snapshot};
+use crate::stack::{ByteSize, Name, duration};
+
+/// Take a recovery point of all data sets
+///
+/// All data sets stand for instants as close together as can be: databases are held at one instant each before anything
+/// is read, then files are read, then caches. The point is listed when all of it is stored and was opened again, or not
+/// at all. What the repository has already is not stored again.
+///
+/// Exit code 3: the point is whole, but there is something to know (rows without their file, a file that never held
+/// still).
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  drydock snapshot -f stack.yaml --dry-run            how much it is, and how long it will take
+  drydock snapshot -f stack.yaml
+  drydock snapshot -f stack.yaml --data chatwoot-db   a partial point, never `latest`")]
+pub struct Args {
+    /// Take only these data sets; the point is then partial and never `latest`
+    #[arg(long, value_name = "NAME", value_delimiter = ',', num_args = 1..)]
+    data: Vec<Name>,
+    /// Reach and measure everything, store nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Read files again that look unchanged by size, times and inode
+    #[arg(long)]
+    reread: bool,
+    /// Do not open what was stored again before the source is let go of
+    #[arg(long)]
+    no_self_check: bool,
+    /// zstd's level, 1 (fast) to 19 (small)
+    #[arg(long, value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=19))]
+    compression: i32,
+    #[command(flatten)]
+    lock: LockWait,
+}
+
+pub async fn run(args: &Args, session: &Session) -> Done {
+    let home = session.home().await?;
+    if args.dry_run {
+        return dry_run(args, &home, session).await;
+    }
+    let taken =
+        home.locked(LockKind::Shared, args.lock.lock_wait, &session.cx, async || take(args, &home, session).await);
+    let taken = taken.await?;
+    let warned = taken.record.warning_count() > 0;
+    session.print_with(&Details::of(taken), warned.then_some(Category::Warnings))
+}
+
+async fn take(args: &Args, home: &Home, session: &Session) -> Result<Taken, Failed> {
+    let plan = planned(args, home).await?;
+    session.show_progress();
+    let prepared = prepare(plan, &session.cx).await?;
+    session.announce(&prepared.forecast);
+    let options = Options {
+        writer: WriterOptions {
+            compression_level: args.compression,
+            self_check: !args.no_self_check,
+            ..WriterOptions::default()
+        },
+        reread: args.reread,
+    };
+    Ok(snapshot(home, prepared, options, &session.cx).await?)
+}
+
+async fn dry_run(args: &Args, home: &Home, session: &Session) -> Done {
+    let prepared = prepare(planned(args, home).await?, &session.cx).await?;
+    let forecast = prepared.forecast.clone();
+    prepared.close().await;
+    session.print(&DryRun { dry_run: true, forecast })
+}
+
+async fn planned(args: &Args, home: &Home) -> Result<SnapshotPlan, Failed> {
+    let points = load(&home.repository, &home.stack.name).await?;
+    Ok(plan(&home.stack, &args.data, latest(&points))?)
+}
+
+fn latest(points: &Points) -> Option<&crate::point::PointRecord> {
+    points.latest().and_then(|point| point.record()).ok()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DryRun {
+    dry_run: bool,
+    #[serde(flatten)]
+    forecast: Forecast,
+}
+
+impl Shown for DryRun {
+    fn text(&self) -> String {
+        let mut table = Table::new(&["DATA", "KIND", ">SIZE", ">ITEMS", ">TIME"]);
+        for expected in &self.forecast.data {
+            table.row([
+                expected.data.to_string(),
+                expected.kind.as_str().to_owned(),
+                ByteSize(expected.bytes).to_string(),
+                human::number(expected.items),
+                expected.expected_ms.map(human::ms).unwrap_or_default(),
+            ]);
+        }
+        format!("{}{}; nothing was stored\n", table.text(), sentence(&self.forecast))
+    }
+}
+
+/// `about 3.40 GiB in 3 data sets, about 41s by what the last recovery point took`.
+pub fn sentence(forecast: &Forecast) -> String {
+    let sets = human::count(forecast.data.len() as u64, "data set");
+    let size = format!("about {} in {sets}", ByteSize(forecast.bytes));
+    match forecast.expected() {
+        Some(time) => format!("{size}, about {} by what the last recovery point took", duration::human(time)),
+        None => format!("{size}; no recovery point tells how long that takes"),
+    }
+}

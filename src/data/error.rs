@@ -1,0 +1,39 @@
+//! The kinds' errors as one, for the verbs.
+
+use super::postgres::PostgresError;
+use super::redis::RedisError;
+use super::volume::VolumeError;
+use crate::failure::{Category, Failure};
+
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
+    #[error(transparent)]
+    Redis(#[from] RedisError),
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    /// The document says `claim`, and this is one machine.
+    #[error("the claim `{claim}` can only be reached in its cluster")]
+    NeedsCluster { claim: String },
+}
+
+impl Failure for DataError {
+    fn category(&self) -> Category {
+        match self {
+            Self::Postgres(error) => error.category(),
+            Self::Redis(error) => error.category(),
+            Self::Volume(error) => error.category(),
+            Self::NeedsCluster { .. } => Category::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Postgres(error) => error.hint(),
+            Self::Redis(error) => error.hint(),
+            Self::Volume(error) => error.hint(),
+            Self::NeedsCluster { .. } => Some("on one machine a volume is given as `path: /a/folder`".into()),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+use crate::data::DataError;
+use crate::failure::{Category, Failure};
+use crate::point::PointError;
+use crate::repository::RepositoryError;
+use crate::stack::Name;
+
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    #[error("the stack has no data set `{name}`; it has {}", known.join(", "))]
+    UnknownData { name: Name, known: Vec<String> },
+    #[error("cannot take a snapshot of the data set `{data}`; there is no recovery point")]
+    Data { data: Name, source: Box<DataError> },
+    #[error("cannot estimate the data set `{data}`")]
+    Estimate { data: Name, source: Box<DataError> },
+    #[error("{what} reads back other than it was written ({how}); there is no recovery point")]
+    NotAsWritten { what: String, how: String },
+    #[error(transparent)]
+    Point(#[from] PointError),
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+}
+
+impl Failure for SnapshotError {
+    fn category(&self) -> Category {
+        match self {
+            Self::UnknownData { .. } => Category::Usage,
+            Self::Data { source, .. } | Self::Estimate { source, .. } => source.category(),
+            Self::NotAsWritten { .. } => Category::Integrity,
+            Self::Point(error) => error.category(),
+            Self::Repository(error) => error.category(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::UnknownData { .. } => None,
+            Self::Data { source, .. } | Self::Estimate { source, .. } => source.hint(),
+            Self::NotAsWritten { .. } => Some(
+                "test this machine's memory and the store; then look with `drydock check -f FILE --read-data`".into(),
+            ),
+            Self::Point(error) => error.hint(),
+            Self::Repository(error) => error.hint(),
+        }
+    }
+}
