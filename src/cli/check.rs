@@ -105,6 +105,9 @@ fn verdict(checked: &Checked) -> String {
         (0, 0, 0) => format!("no damage; {whole} whole\n"),
         (0, 0, unread) => format!("no damage found, but {unread} things could not be read; try again\n"),
         (_, 0, _) => format!("damage that touches no recovery point; {whole} whole\n"),
-        (_, broken, _) => format!("{broken} recovery points cannot be restored whole; {whole} can\n"),
+        (_, broken, _) => {
+            let broken = human::count(broken as u64, "recovery point");
+            format!("{broken} cannot be restored whole; {whole} can\n")
+        }
     }
 }

@@ -45,7 +45,7 @@ impl Renderer for Bars {
             let Some(bar) = slot else { continue };
             if reading.state.finished || last {
                 bar.finish_and_clear();
-                if reading.state.finished {
+                if reading.state.finished && !reading.is_brief() {
                     self.screen.line(&format!("{}: {}", task.name, reading.summary()));
                 }
                 *slot = None;

@@ -27,7 +27,7 @@ impl Renderer for Lines {
     fn show(&mut self, tasks: &[(Arc<Task>, Reading)], _last: bool) {
         self.said.resize(tasks.len(), None);
         for (said, (task, reading)) in self.said.iter_mut().zip(tasks) {
-            if *said == Some(reading.state) {
+            if *said == Some(reading.state) || (said.is_none() && reading.is_brief()) {
                 continue;
             }
             let text = if reading.state.finished { reading.summary() } else { reading.text() };

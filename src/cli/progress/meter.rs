@@ -70,6 +70,12 @@ impl Reading {
         (total > 0.0).then(|| (done / total).min(1.0))
     }
 
+    /// Over before anybody could have looked: not worth a line.
+    #[must_use]
+    pub fn is_brief(&self) -> bool {
+        self.state.finished && self.elapsed < Duration::from_secs(1)
+    }
+
     /// `1.20 GiB of 3.40 GiB (35%), 87.0 MiB/s, 26s left`.
     #[must_use]
     #[expect(
