@@ -2,6 +2,8 @@
 
 #[path = "postgres_capture/content.rs"]
 mod content;
+#[path = "postgres_capture/doctor.rs"]
+mod doctor;
 #[path = "postgres_capture/helpers.rs"]
 mod helpers;
 mod support;

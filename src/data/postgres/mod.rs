@@ -6,6 +6,7 @@ pub mod capture;
 pub mod catalog;
 pub mod connect;
 pub mod digest;
+mod doctor;
 pub mod error;
 pub mod floats;
 pub mod manifest;
@@ -18,5 +19,6 @@ pub mod tools;
 pub mod version;
 
 pub use capture::{OpenSource, open};
+pub use doctor::doctor;
 pub use error::PostgresError;
 pub use manifest::Manifest;

@@ -1,7 +1,6 @@
 //! One exported snapshot of a database, with every table locked so that it stays what the snapshot saw.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -175,12 +174,5 @@ impl Session {
     pub async fn import_snapshot(&self, id: &str) -> Result<(), PostgresError> {
         let sql = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}", literal(id));
         self.batch("entering the exported snapshot", &sql).await
-    }
-}
-
-/// How old a snapshot is.
-impl Exported {
-    pub fn age(&self) -> Duration {
-        self.began.elapsed()
     }
 }

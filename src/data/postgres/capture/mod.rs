@@ -99,7 +99,7 @@ pub fn databases(spec: &PostgresSpec) -> Result<Vec<String>, PostgresError> {
     Ok(names)
 }
 
-pub(super) async fn is_superuser(session: &Session) -> Result<bool, PostgresError> {
+pub async fn is_superuser(session: &Session) -> Result<bool, PostgresError> {
     let sql = "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user";
     Ok(session.text("reading the role's rights", sql).await? == "t")
 }
