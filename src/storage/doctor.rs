@@ -10,7 +10,8 @@ use rand::Rng;
 
 use super::probe::PROBES;
 use super::{
-    CreateIfAbsent, LocalStore, Location, Menace, S3Store, StorageError, Store, StoreSpec, probe_create_if_absent,
+    CreateIfAbsent, Created, LocalStore, Location, Menace, S3Store, StorageError, Store, StoreSpec,
+    probe_create_if_absent,
 };
 use crate::context::Context;
 use crate::failure::Failure;
@@ -70,20 +71,36 @@ fn problem(what: &str, error: &StorageError) -> Finding {
 /// Writes, reads, lists and deletes an object, as every command will.
 async fn use_it(store: &dyn Store, cx: &Context) -> Vec<Finding> {
     let key = format!("{PROBES}object-{:032x}", rand::random::<u128>());
-    let mut findings = Vec::new();
-    let used = write_and_read(store, &key, cx).await;
-    let deleted = store.delete(&key).await;
-    match (used, deleted) {
-        (Ok(seen), deleted) => {
-            findings.extend(seen);
-            findings.push(match deleted {
-                Ok(()) => create_if_absent(store).await,
-                Err(error) => problem("a probe object could not be deleted, which locks and `prune` need", &error),
-            });
+    let mut findings = match write_and_read(store, &key, cx).await {
+        Ok(findings) => findings,
+        Err(error) => {
+            // It may be there all the same; that it is not to be deleted either is no news.
+            store.delete(&key).await.ok();
+            return vec![problem("a probe object could not be written and read", &error)];
         }
-        (Err(error), _) => findings.push(problem("a probe object could not be written and read", &error)),
+    };
+    findings.push(create_if_absent(store, &key).await);
+    match remove_probes(store, &key, cx).await {
+        Ok(()) => {}
+        Err(StorageError::Denied { .. }) => findings.push(Finding::warning(
+            SUBJECT,
+            format!("these credentials may not delete objects of {}: a probe object stays there", store.location()),
+            "nothing for snapshots, if `repository/locks/` is excepted; `drydock prune` needs others",
+        )),
+        Err(error) => findings.push(problem("a probe object could not be deleted", &error)),
     }
     findings
+}
+
+/// Removes our probe, and those of doctors that were killed.
+async fn remove_probes(store: &dyn Store, ours: &str, cx: &Context) -> Result<(), StorageError> {
+    store.delete(ours).await?;
+    for object in store.list(PROBES).await? {
+        if cx.clock.now().duration_since(object.modified) > SignedDuration::from_hours(24) {
+            store.delete(&object.key).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn write_and_read(store: &dyn Store, key: &str, cx: &Context) -> Result<Vec<Finding>, StorageError> {
@@ -140,16 +157,15 @@ fn skew(location: &str, stored: Timestamp, before: Timestamp, after: Timestamp) 
     }
 }
 
-async fn create_if_absent(store: &dyn Store) -> Finding {
-    let consequence = "no second drydock may work on this repository at the same time";
+async fn create_if_absent(store: &dyn Store, there: &str) -> Finding {
     let broken = |what: &str| {
         Finding::problem(
             SUBJECT,
-            format!("{} {what}: {consequence}", store.location()),
+            format!("{} {what}: no second drydock may work on this repository at the same time", store.location()),
             "use a store that honours `If-None-Match: *` (AWS, MinIO, Ceph 19, SeaweedFS from 4.48)",
         )
     };
-    match probe_create_if_absent(store).await {
+    match look_for_create_if_absent(store, there).await {
         Ok(CreateIfAbsent::Honoured) => {
             Finding::good(SUBJECT, format!("{} creates an object only once", store.location()))
         }
@@ -157,6 +173,17 @@ async fn create_if_absent(store: &dyn Store) -> Finding {
         Ok(CreateIfAbsent::Races) => broken("lets two creations of one object win at the same time"),
         Ok(CreateIfAbsent::Refused) => broken("does not know how to create an object only if absent"),
         Err(error) => problem("whether objects are created only once could not be found out", &error),
+    }
+}
+
+/// Races where their traces may be deleted; else by the object that is `there` alone.
+async fn look_for_create_if_absent(store: &dyn Store, there: &str) -> Result<CreateIfAbsent, StorageError> {
+    match probe_create_if_absent(store).await {
+        Err(StorageError::Denied { action: "delete", .. }) => match store.create(there, Bytes::new()).await? {
+            Created::Exists => Ok(CreateIfAbsent::Honoured),
+            Created::New => Ok(CreateIfAbsent::Ignored),
+        },
+        seen => seen,
     }
 }
 

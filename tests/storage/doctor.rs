@@ -207,3 +207,24 @@ async fn a_store_that_ignores_create_if_absent_is_a_problem() {
                   on this repository at the same time";
     assert!(bad(&findings).contains(&(Severity::Problem, detail.to_owned())), "{findings:?}");
 }
+
+#[tokio::test]
+async fn credentials_that_may_not_delete_are_good_enough_for_snapshots() {
+    let fake = Fake::start().await;
+    fake.refuse_deletes();
+    let spec = StoreSpec { location: "s3://bucket".into(), s3: fake.spec(), ..StoreSpec::default() };
+    let findings = doctor(&spec, &Context::default()).await;
+    let detail = "these credentials may not delete objects of s3://bucket: a probe object stays there";
+    assert_eq!(bad(&findings), [(Severity::Warning, detail.to_owned())]);
+    assert!(good(&findings).contains(&"s3://bucket creates an object only once"), "{findings:?}");
+}
+
+#[tokio::test]
+async fn probes_of_doctors_that_were_killed_are_removed() {
+    let fake = Fake::start().await;
+    fake.put("probe/object-1", "of May 2024");
+    fake.put("other", "kept");
+    let spec = StoreSpec { location: "s3://bucket".into(), s3: fake.spec(), ..StoreSpec::default() };
+    doctor(&spec, &Context::default()).await;
+    assert_eq!((fake.object("probe/object-1"), fake.object("other")), (None, Some(b"kept".to_vec())));
+}

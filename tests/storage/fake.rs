@@ -50,6 +50,7 @@ struct State {
     requests: Vec<Request>,
     lifecycle: Option<String>,
     ignores_conditions: bool,
+    refuses_deletes: bool,
 }
 
 /// A running fake; its tasks end with the test's runtime.
@@ -116,6 +117,10 @@ impl Fake {
     /// Takes every creation for an ordinary write.
     pub fn ignore_conditions(&self) {
         self.state.lock().unwrap().ignores_conditions = true;
+    }
+
+    pub fn refuse_deletes(&self) {
+        self.state.lock().unwrap().refuses_deletes = true;
     }
 
     pub fn spec(&self) -> S3Spec {
@@ -191,6 +196,7 @@ fn act(state: &Mutex<State>, request: &Request) -> (u16, Vec<u8>) {
             state.objects.insert(path, request.body.clone());
             (200, Vec::new())
         }
+        ("DELETE", _) if state.refuses_deletes => (403, b"<Error><Code>AccessDenied</Code></Error>".to_vec()),
         ("DELETE", _) => {
             state.objects.remove(&path);
             (204, Vec::new())

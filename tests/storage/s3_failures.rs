@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use drydock::failure::{Category, Failure};
 use drydock::storage::{
-    Created, Limits, Retry, S3Spec, S3Store, SharedStore, StorageError, Store, StoreSpec, Swept, open,
+    Created, Limits, Retry, S3Spec, S3Store, SharedStore, StorageError, Store, StoreSpec, Swept, create, open,
 };
 
 use crate::fake::{Fake, Reply};
@@ -57,6 +57,11 @@ async fn an_answer_that_will_not_change_is_not_asked_for_again() {
         ),
         (Reply::error(507, "InsufficientStorage"), Category::Unavailable, "s3://bucket has no space left for a"),
         (Reply::error(403, "QuotaExceeded"), Category::Unavailable, "s3://bucket has no space left for a"),
+        (
+            Reply::error(403, "RequestTimeTooSkewed"),
+            Category::Usage,
+            "this machine's clock and that of s3://bucket are too far apart: set both by NTP (403 RequestTimeTooSkewed: said the fake)",
+        ),
         (
             Reply::error(501, "NotImplemented"),
             Category::Usage,
@@ -281,6 +286,19 @@ async fn uploads_that_never_ended_are_swept() {
     assert_eq!(left.uploads().len(), 1, "another prefix's is not ours");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_location_opens_as_a_store() {
+    let (folder, prefix) = (tempfile::tempdir().unwrap(), stores::prefix().await);
+    let path = folder.path().join("new/store").display().to_string();
+    for location in [format!("s3://{BUCKET}/{prefix}/"), path] {
+        let spec = StoreSpec { location: location.clone(), s3: stores::spec(), ..StoreSpec::default() };
+        create(&spec).await.unwrap().put("stack.json", vec![Bytes::from("{}")]).await.unwrap();
+        let store = open(&spec).await.unwrap();
+        assert_eq!(store.get("stack.json").await.unwrap(), "{}");
+        assert_eq!(store.location(), location.trim_end_matches('/'));
+    }
+}
+
 #[tokio::test]
 async fn what_cannot_be_understood_is_said_before_anything_is_asked() {
     let connect = async |spec: S3Spec| {
@@ -329,6 +347,7 @@ fn credentials_come_from_the_environment_where_none_are_said() {
         &[("AWS_ACCESS_KEY_ID", "id-of-the-environment"), ("AWS_SECRET_ACCESS_KEY", "secret")],
     );
     in_a_process_of_its_own("s3_failures::child::says_that_there_are_no_credentials", &[]);
+    in_a_process_of_its_own("s3_failures::child::says_that_there_is_no_region", &[]);
 }
 
 mod child {
@@ -359,5 +378,12 @@ mod child {
         assert!(error.to_string().starts_with("there are no credentials for s3://bucket: "), "{error}");
         assert_eq!(error.category(), Category::Usage);
         assert_eq!(fake.requests().len(), 0);
+    }
+
+    #[tokio::test]
+    #[ignore = "run by `credentials_come_from_the_environment_where_none_are_said`, with its environment"]
+    async fn says_that_there_is_no_region() {
+        let error = S3Store::connect("bucket", "", &S3Spec::default(), Limits::default()).await.unwrap_err();
+        assert_eq!(error.to_string(), "the region of the bucket is not known: set `s3.region`, or AWS_REGION");
     }
 }

@@ -79,6 +79,11 @@ pub(super) async fn connect(spec: &S3Spec) -> Result<Connected, StorageError> {
         check_endpoint(endpoint)?;
     }
     let aws = endpoint.as_deref().is_none_or(is_aws);
+    // Stores other than AWS have one region, and this is what they call it.
+    let region = shared.region().cloned().or_else(|| (!aws).then(|| Region::new("us-east-1")));
+    let region = region.ok_or_else(|| {
+        StorageError::Misconfigured("the region of the bucket is not known: set `s3.region`, or AWS_REGION".into())
+    })?;
     let (requests, responses) = if aws {
         (RequestChecksumCalculation::WhenSupported, ResponseChecksumValidation::WhenSupported)
     } else {
@@ -86,6 +91,7 @@ pub(super) async fn connect(spec: &S3Spec) -> Result<Connected, StorageError> {
         (RequestChecksumCalculation::WhenRequired, ResponseChecksumValidation::WhenRequired)
     };
     let mut config = Builder::from(&shared)
+        .region(region)
         .request_checksum_calculation(requests)
         .response_checksum_validation(responses)
         .force_path_style(spec.path_style.unwrap_or(!aws))

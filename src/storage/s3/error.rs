@@ -33,6 +33,10 @@ impl S3Store {
             (507, _) | (_, "QuotaExceeded" | "XMinioStorageFull" | "InsufficientStorage") => {
                 StorageError::NoSpace { location, key: key_ }
             }
+            (403, "RequestTimeTooSkewed") => StorageError::Misconfigured(format!(
+                "this machine's clock and that of {location} are too far apart: set both by NTP ({})",
+                refusal.text()
+            )),
             (401 | 403, _) => StorageError::Denied { location, key: key_, action, reason: refusal.text() },
             (404, _) => StorageError::NotFound { location, key: key_ },
             (408 | 409 | 429 | 500 | 502..=504, _)

@@ -30,6 +30,9 @@ pub use self::lifecycle::Menace;
 use super::limit::{Limits, RateLimiter};
 use super::{Created, ObjectMeta, StorageError, Store, Swept, check_key};
 
+/// Memory set aside for an answer before its first byte: enough for a pack, so that it is not moved as it grows.
+const LARGEST_FIRST_GUESS: usize = 32 << 20;
+
 /// A store in one bucket, below a prefix. Cheap to clone.
 #[derive(Clone)]
 pub struct S3Store {
@@ -124,7 +127,8 @@ impl S3Store {
     async fn read_body(&self, key: &str, output: GetObjectOutput, activity: &Activity) -> Result<Bytes, StorageError> {
         let announced = output.content_length.and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
         let mut body: ByteStream = output.body;
-        let mut bytes = BytesMut::with_capacity(announced);
+        // What a broken store announces is not believed further than this.
+        let mut bytes = BytesMut::with_capacity(announced.min(LARGEST_FIRST_GUESS));
         while let Some(chunk) = body.next().await {
             let chunk = chunk.map_err(|error| {
                 let had = bytes.len();

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, MultipartUpload};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, MultipartUpload};
 use bytes::Bytes;
 
 use super::attempt::Outgoing;
@@ -35,6 +35,7 @@ impl S3Store {
         let full = self.full(key)?;
         self.attempt(key, "write", |_| async {
             let request = self.client.create_multipart_upload().bucket(&self.bucket).key(full);
+            let request = request.set_checksum_algorithm(self.checksum());
             let begun = request.send().await.map_err(|error| self.failed(key, "write", error))?;
             let id = begun.upload_id().map(str::to_owned);
             id.ok_or_else(|| self.unavailable(key, "write", "the store began an upload without an id".into()))
@@ -81,17 +82,18 @@ impl S3Store {
                 .part_number(number)
                 .content_length(total(&piece))
                 .set_content_md5(md5)
+                .set_checksum_algorithm(self.checksum())
                 .body(Outgoing::stream(piece, self.upload.clone(), activity));
             let sent = request.send().await.map_err(|error| self.failed(key, "write", error))?;
             let part = CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag);
-            // On AWS the parts' checksums belong into the list that completes them.
-            Ok(part
-                .set_checksum_crc32(sent.checksum_crc32)
-                .set_checksum_crc32_c(sent.checksum_crc32_c)
-                .set_checksum_crc64_nvme(sent.checksum_crc64_nvme)
-                .build())
+            Ok(part.set_checksum_crc32(sent.checksum_crc32).build())
         })
         .await
+    }
+
+    /// AWS wants to be told at the beginning what the pieces' checksums will be, and them again at the end.
+    fn checksum(&self) -> Option<ChecksumAlgorithm> {
+        self.aws.then_some(ChecksumAlgorithm::Crc32)
     }
 
     async fn abort_upload(&self, key: &str, upload: &str) -> Result<(), StorageError> {
