@@ -72,6 +72,17 @@ pub struct Difference {
     pub what: String,
     pub expected: String,
     pub found: String,
+    /// What helps to understand it: `1,000 rows, as recorded`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { what, expected, found, detail } = self;
+        write!(f, "{what}: {found} where {expected} was recorded")?;
+        detail.as_ref().map_or(Ok(()), |detail| write!(f, " ({detail})"))
+    }
 }
 
 impl Comparison {
@@ -83,13 +94,14 @@ impl Comparison {
     }
 
     pub fn differs(&mut self, what: impl Into<String>, expected: impl ToString, found: impl ToString) {
+        let (expected, found) = (expected.to_string(), found.to_string());
+        self.add(Difference { what: what.into(), expected, found, detail: None });
+    }
+
+    pub fn add(&mut self, difference: Difference) {
         self.difference_count += 1;
         if self.differences.len() < Self::MAX_LISTED {
-            self.differences.push(Difference {
-                what: what.into(),
-                expected: expected.to_string(),
-                found: found.to_string(),
-            });
+            self.differences.push(difference);
         }
     }
 

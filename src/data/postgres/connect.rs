@@ -61,6 +61,12 @@ impl Server {
         })
     }
 
+    /// The same server for another login.
+    #[must_use]
+    pub fn as_user(&self, user: &str, password: Option<Secret>) -> Self {
+        Self { user: user.to_owned(), password, ..self.clone() }
+    }
+
     /// For messages: `db.example:5432` or `/run/postgresql:5432`.
     #[must_use]
     pub fn address(&self) -> String {

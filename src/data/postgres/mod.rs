@@ -12,6 +12,7 @@ pub mod floats;
 pub mod manifest;
 pub mod naming;
 pub mod objects;
+pub mod restore;
 pub mod session;
 pub mod stop;
 mod tls;

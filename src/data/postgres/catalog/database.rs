@@ -112,7 +112,11 @@ fn not_kept(
     all
 }
 
-async fn properties(session: &Session) -> Result<Properties, PostgresError> {
+/// What `CREATE DATABASE` and `ALTER DATABASE` have set of the session's database.
+///
+/// # Errors
+/// What the server says.
+pub async fn properties(session: &Session) -> Result<Properties, PostgresError> {
     let what = "reading the database's properties";
     let v = session.version;
     let provider = match v {

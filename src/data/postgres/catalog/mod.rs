@@ -5,5 +5,5 @@ mod database;
 mod relations;
 mod types;
 
-pub use database::{CatalogRecord, database_record, roles_and_tablespaces, server_position};
+pub use database::{CatalogRecord, database_record, properties, roles_and_tablespaces, server_position};
 pub use relations::{Relation, RelationKind, measure, relations};

@@ -1,0 +1,268 @@
+//! Brings databases back from a snapshot: plan → provision → fill → verify → promote. Owns what happens on the target
+//! server; refuses to touch a live database before what shall replace it is filled, read again and found as recorded.
+//!
+//! A database that is not there yet, or that takes a live one's place, is filled under a name beside the final one
+//! (`<database>__drydock_<digits>`) and gets that name when it is whole: nobody ever sees half a database. Its comment
+//! says whose it is and how far it has come, so that the next run can undo what a killed one has left.
+
+mod adapt;
+mod crew;
+mod database;
+mod entries;
+mod error;
+mod files;
+mod fill;
+mod globals;
+mod grants;
+mod keeper;
+mod large_objects;
+mod load;
+mod marker;
+mod options;
+mod plan;
+mod promote;
+mod provision;
+mod roles;
+mod schedule;
+mod schema;
+mod server;
+mod statements;
+mod target;
+mod unfinished;
+mod verify;
+mod work;
+
+pub use error::{Refusal, RestoreError};
+pub use marker::Stage;
+pub use options::{
+    Action, Login, Observer, PlannedDatabase, PlannedExtension, RestoreOptions, RestorePreview, Restored,
+    RestoredDatabase, Space, Step, Target,
+};
+pub use unfinished::{Unfinished, undo, unfinished};
+
+use std::collections::BTreeMap;
+
+use self::files::Files;
+use self::fill::{Filled, Filler};
+use self::keeper::Keeper;
+use self::plan::Plan;
+use self::promote::{Replaced, Swap};
+use self::provision::{Place, Provisioned};
+use super::connect::Server;
+use crate::context::Context;
+use crate::data::Comparison;
+use crate::repository::{Repository, TreeId};
+use crate::stack::PostgresSpec;
+
+/// What [`restore`] would do, and every reason why it would not begin; changes nothing.
+///
+/// # Errors
+/// When the snapshot cannot be read or the server cannot be asked.
+pub async fn plan_restore(
+    repository: &Repository,
+    tree: &TreeId,
+    spec: &PostgresSpec,
+    options: &RestoreOptions,
+    _cx: &Context,
+) -> Result<RestorePreview, RestoreError> {
+    let mut preview = plan::plan(&Files::new(repository, tree), spec, options).await?.preview;
+    let left = unfinished(spec).await?;
+    preview.notes.extend(left.iter().map(|one| format!("`{}`, left by a killed restore, would be undone", one.name)));
+    Ok(preview)
+}
+
+/// Restores the snapshot `tree` into the server of `spec`.
+///
+/// Until [`promote::promote`] nothing that is live has changed, so every failure before leaves the former as it was. What
+/// this restore has made is dropped when it fails, and nothing else is. A restore that differs from its record is not
+/// promoted and is no error: the answer says so and lists the differences.
+///
+/// # Errors
+/// `Refused` before anything changes; else the first failure, with what it has left behind.
+///
+/// # Cancel safety
+/// Cancelling `cx` undoes what was begun. A future that is dropped, like a process that is killed, leaves databases beside
+/// the live ones, perhaps a closed live one: [`undo`] mends both, and the next restore calls it.
+pub async fn restore(
+    repository: &Repository,
+    tree: &TreeId,
+    spec: &PostgresSpec,
+    options: &RestoreOptions,
+    cx: &Context,
+) -> Result<Restored, RestoreError> {
+    let files = Files::new(repository, tree);
+    let undone = undo(spec).await?;
+    let plan = plan::plan(&files, spec, options).await?;
+    if !plan.preview.refusals.is_empty() {
+        return Err(RestoreError::Refused(plan.preview.refusals));
+    }
+    let targets: Vec<String> = plan.moves.iter().map(|one| one.target.clone()).collect();
+    let keeper = Keeper::take(&plan.server, &targets).await?;
+    let mut provisioned = Provisioned { notes: undone, ..Provisioned::default() };
+    match carry_out(&files, &plan, spec, options, &keeper, &mut provisioned, cx).await {
+        Ok(restored) if restored.promoted => Ok(restored),
+        Ok(restored) => {
+            clean_up(&keeper, &provisioned).await?;
+            Ok(restored)
+        }
+        Err(error) => Err(with_what_is_left(error, &keeper, &provisioned).await),
+    }
+}
+
+async fn carry_out(
+    files: &Files,
+    plan: &Plan,
+    spec: &PostgresSpec,
+    options: &RestoreOptions,
+    keeper: &Keeper,
+    provisioned: &mut Provisioned,
+    cx: &Context,
+) -> Result<Restored, RestoreError> {
+    provisioned.make(keeper, plan, options).await?; // empty twins: the live ones keep serving
+    options.observer.reached(Step::Provisioned).await;
+    let filled = fill(files, plan, spec, options, provisioned, cx).await?; // tables are compared as they are done
+    options.observer.reached(Step::Filled).await;
+    let comparison = verify(filled, options).await?;
+    let mut restored = Restored { promoted: false, databases: Vec::new(), notes: notes(plan, provisioned), comparison };
+    if !restored.comparison.holds() {
+        return Ok(restored);
+    }
+    options.observer.reached(Step::Verified).await;
+    let swaps = hand_over(keeper, provisioned, options, cx, &mut restored.notes).await?;
+    promote::promote(
+        keeper,
+        &plan.server,
+        &swaps,
+        &restored.comparison, // nothing unverified can be promoted
+        options.application.as_ref(),
+        &options.observer,
+        cx,
+    )
+    .await?;
+    restored.promoted = true;
+    restored.databases = provisioned.places.iter().map(|place| promoted(place, &swaps)).collect();
+    Ok(restored)
+}
+
+async fn fill(
+    files: &Files,
+    plan: &Plan,
+    spec: &PostgresSpec,
+    options: &RestoreOptions,
+    provisioned: &mut Provisioned,
+    cx: &Context,
+) -> Result<Vec<Filled>, RestoreError> {
+    let filler = Filler {
+        files,
+        server: &plan.server,
+        tools: &plan.tools,
+        manifest: &plan.manifest,
+        facts: &plan.facts,
+        connections: spec.connections,
+        verify: options.verify,
+    };
+    let mut all = Vec::new();
+    for place in &provisioned.places {
+        let filled = filler.fill(&place.plan.recorded, &place.name, place.made, cx).await?;
+        provisioned.notes.extend(filled.notes.iter().cloned());
+        all.push(filled);
+    }
+    Ok(all)
+}
+
+async fn verify(filled: Vec<Filled>, options: &RestoreOptions) -> Result<Comparison, RestoreError> {
+    let mut comparison = Comparison::default();
+    for one in filled {
+        comparison.absorb(one.verify(options.allow_not_empty).await?);
+    }
+    Ok(comparison)
+}
+
+/// Gives the databases that were made what a live one has or was recorded of it, and says how each gets its name.
+async fn hand_over(
+    keeper: &Keeper,
+    provisioned: &Provisioned,
+    options: &RestoreOptions,
+    cx: &Context,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Swap>, RestoreError> {
+    let mut swaps = Vec::new();
+    for place in provisioned.places.iter().filter(|place| place.made) {
+        notes.extend(database::apply(&keeper.session, &place.name, place.plan.properties()).await?);
+        let database = place.plan.target.clone();
+        let former = || marker::former(&database, cx.clock.now());
+        let was_open = place.plan.live_is_open;
+        swaps.push(Swap {
+            beside: place.name.clone(),
+            run: options.run.clone(),
+            replaces: (place.plan.action == Action::Replace).then(|| Replaced { former: former(), was_open }),
+            comment: place.plan.properties().comment.clone(),
+            database,
+        });
+    }
+    Ok(swaps)
+}
+
+fn promoted(place: &Place, swaps: &[Swap]) -> RestoredDatabase {
+    let swap = swaps.iter().find(|swap| swap.database == place.plan.target);
+    RestoredDatabase {
+        recorded: place.plan.recorded.name.clone(),
+        database: place.plan.target.clone(),
+        former: swap.and_then(|swap| swap.replaces.as_ref()).map(|replaced| replaced.former.clone()),
+    }
+}
+
+fn notes(plan: &Plan, provisioned: &Provisioned) -> Vec<String> {
+    let mut notes = plan.preview.notes.clone();
+    if !provisioned.roles.is_empty() {
+        notes.push(format!("roles created: {}", provisioned.roles.join(", ")));
+    }
+    notes.extend(provisioned.notes.iter().cloned());
+    notes
+}
+
+/// Drops the databases that this restore has made, and nothing else.
+async fn clean_up(keeper: &Keeper, provisioned: &Provisioned) -> Result<(), RestoreError> {
+    for place in provisioned.places.iter().filter(|place| place.made) {
+        database::drop(&keeper.session, &place.name).await?;
+    }
+    Ok(())
+}
+
+/// `error`, and what is there now that was not there before.
+async fn with_what_is_left(error: RestoreError, keeper: &Keeper, provisioned: &Provisioned) -> RestoreError {
+    let mut left: Vec<String> = provisioned.roles.iter().map(|role| format!("role {role}")).collect();
+    let filled_in_place = provisioned.places.iter().filter(|place| !place.made);
+    left.extend(filled_in_place.map(|place| format!("database {}, perhaps half filled", place.name)));
+    let made: Vec<&Place> = provisioned.places.iter().filter(|place| place.made).collect();
+    // After a login was refused the restored one may have been written to: the next run drops it, a person may look first.
+    let keep = matches!(error, RestoreError::LoginRefused { .. });
+    if keep || clean_up(keeper, provisioned).await.is_err() {
+        left.extend(made.iter().map(|place| format!("database {}, which the next restore drops", place.name)));
+    }
+    if left.is_empty() { error } else { RestoreError::Left { source: Box::new(error), left } }
+}
+
+/// Compares live databases with what the snapshot recorded; changes nothing. `names` maps recorded to live names, where
+/// they are not the same.
+///
+/// # Errors
+/// When the snapshot cannot be read or the server cannot be asked; what differs is no error.
+pub async fn compare(
+    repository: &Repository,
+    tree: &TreeId,
+    spec: &PostgresSpec,
+    names: &BTreeMap<String, String>,
+    cx: &Context,
+) -> Result<Comparison, RestoreError> {
+    let files = Files::new(repository, tree);
+    let manifest = files.manifest().await?;
+    let server = Server::new(spec)?;
+    let mut comparison = Comparison::default();
+    for database in &manifest.databases {
+        let name = names.get(&database.name).unwrap_or(&database.name);
+        let found = verify::database(&files, &server, &manifest, database, name, spec.connections, cx).await?;
+        comparison.absorb(found);
+    }
+    Ok(comparison)
+}
