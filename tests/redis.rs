@@ -4,4 +4,6 @@
 mod capture;
 #[path = "redis/helpers.rs"]
 mod helpers;
+#[path = "redis/restore.rs"]
+mod restore;
 mod support;

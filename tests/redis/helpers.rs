@@ -62,3 +62,19 @@ pub fn spec(port: u16) -> RedisSpec {
 pub fn spec_with(yaml: &str) -> RedisSpec {
     serde_saphyr::from_str(yaml).unwrap()
 }
+
+/// A server with nothing in it that restores come into; `DEBUG DIGEST` is the judge.
+pub fn target(version: &'static str, more: &[&str]) -> crate::support::redis::Redis {
+    let mut args = vec!["--repl-diskless-sync-delay", "0"];
+    args.extend(more);
+    crate::support::redis::Redis::start_with(version, &args)
+}
+
+/// The `redis-server` of that version rehearses.
+pub fn spec_rehearsed_by(port: u16, version: &str) -> RedisSpec {
+    let program = crate::support::cache().join(format!("redis-server-{version}"));
+    spec_with(&format!("{{host: 127.0.0.1, port: {port}, scratchServer: {}}}", program.display()))
+}
+
+pub const EMPTY: redis::RestoreOptions = redis::RestoreOptions { allow_not_empty: false, acl: false };
+pub const OVER: redis::RestoreOptions = redis::RestoreOptions { allow_not_empty: true, acl: false };

@@ -1,0 +1,63 @@
+//! After the promotion: what the target holds must also lie on its own disk, as far as it keeps anything there, or a
+//! crash would bring the former data back.
+
+use std::time::Duration;
+
+use super::super::connection::Connection;
+use super::super::error::RedisError;
+
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Waits until the append-only file is rewritten, or the RDB of a server that saves is saved. Returns what to know.
+pub(super) async fn on_disk(connection: &mut Connection) -> Result<Vec<String>, RedisError> {
+    let info = connection.info().await?;
+    if info.is_on("aof_enabled") {
+        return append_only_file(connection).await;
+    }
+    match connection.setting("save").await?.as_deref() {
+        Some("") => Ok(vec!["the server keeps nothing on its disk (no save, no appendonly)".into()]),
+        _ => snapshot_file(connection).await,
+    }
+}
+
+/// The server rewrites it by itself after a full sync.
+async fn append_only_file(connection: &mut Connection) -> Result<Vec<String>, RedisError> {
+    loop {
+        let info = connection.info().await?;
+        if !info.is_on("aof_rewrite_in_progress") && !info.is_on("aof_rewrite_scheduled") {
+            return match info.get("aof_last_bgrewrite_status") {
+                Some("ok") | None => Ok(Vec::new()),
+                Some(status) => Ok(vec![format!(
+                    "the server could not rewrite its append-only file ({status}): a restart would bring the former data back"
+                )]),
+            };
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// A full sync counts as no change, so no `save` point would ever fire.
+async fn snapshot_file(connection: &mut Connection) -> Result<Vec<String>, RedisError> {
+    let failed = |why: &str| {
+        Ok(vec![format!(
+            "the server did not save its RDB ({why}): a restart would bring the former data back; `BGSAVE`"
+        )])
+    };
+    let started = connection.command(&["BGSAVE", "SCHEDULE"]).await;
+    match started {
+        Ok(_) => {}
+        Err(RedisError::Permission { .. }) => return failed("we may not use BGSAVE"),
+        Err(RedisError::Refused { said, .. }) => return failed(&said),
+        Err(error) => return Err(error),
+    }
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let info = connection.info().await?;
+        if !info.is_on("rdb_bgsave_in_progress") {
+            return match info.get("rdb_last_bgsave_status") {
+                Some("ok") | None => Ok(Vec::new()),
+                Some(status) => failed(status),
+            };
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Bringing a snapshot back into a running server.
+
+use drydock::context::Context;
+use drydock::data::redis::{self, RedisError};
+use drydock::failure::Failure;
+
+use crate::helpers::{EMPTY, OVER, Store, spec, spec_rehearsed_by, target};
+use crate::support::redis::Redis;
+
+fn role(server: &Redis) -> String {
+    server.cli(&["role"]).lines().next().unwrap().to_owned()
+}
+
+fn is_untouched(server: &Redis, digest: &str) {
+    assert_eq!(role(server), "master");
+    assert_eq!(server.digest(), digest);
+    assert_eq!(server.cli(&["config", "get", "repl-diskless-load"]), "repl-diskless-load\ndisabled");
+}
+
+#[tokio::test]
+async fn every_version_comes_back_as_it_was_and_an_upgrade_too() {
+    let store = Store::new().await;
+    for (from, to) in [("7.0", "7.0"), ("6.2", "6.2"), ("6.2", "7.0")] {
+        let source = target(from, &[]);
+        source.torture();
+        let point = store.capture(&spec(source.port)).await.unwrap();
+        let goal = target(to, &[]);
+        goal.cli(&["set", "former", "1"]);
+        let spec = spec_rehearsed_by(goal.port, to);
+        let error =
+            redis::restore(&store.repository, &point.tree, &spec, &EMPTY, &Context::default()).await.unwrap_err();
+        assert!(error.to_string().ends_with("it holds 1 keys, which a restore replaces"), "{error}");
+        let restored = redis::restore(&store.repository, &point.tree, &spec, &OVER, &Context::default()).await.unwrap();
+        assert_eq!(restored.comparison.differences, [], "{from} into {to}");
+        assert_eq!(restored.comparison.compared["keys"], point.items);
+        assert_eq!(restored.comparison.compared["databases"], 4);
+        assert_eq!(goal.digest(), source.digest(), "{from} into {to}");
+        assert_eq!(role(&goal), "master");
+        assert_eq!(goal.cli(&["config", "get", "repl-diskless-load"]), "repl-diskless-load\ndisabled");
+        // What DEBUG DIGEST does not see: groups and what is pending, and functions.
+        assert_eq!(
+            goal.cli(&["xpending", "stream:large", "readers"]),
+            source.cli(&["xpending", "stream:large", "readers"])
+        );
+        assert_eq!(
+            goal.cli(&["xinfo", "consumers", "stream:large", "readers"])
+                .lines()
+                .filter(|l| l.contains("alice"))
+                .count(),
+            1
+        );
+        if from == "7.0" {
+            assert_eq!(goal.cli(&["fcall", "answer", "0"]), "42");
+        }
+        goal.cli(&["set", "written", "afterwards"]);
+    }
+}
+
+#[tokio::test]
+async fn a_newer_snapshot_is_refused_before_an_older_target_is_touched() {
+    let store = Store::new().await;
+    let source = target("7.0", &[]);
+    source.cli(&["set", "a", "1"]);
+    let point = store.capture(&spec(source.port)).await.unwrap();
+    let goal = target("6.2", &[]);
+    goal.cli(&["set", "former", "1"]);
+    let digest = goal.digest();
+    let cx = Context::default();
+    for scratch in ["6.2", "7.0"] {
+        let spec = spec_rehearsed_by(goal.port, scratch);
+        let error = redis::restore(&store.repository, &point.tree, &spec, &OVER, &cx).await.unwrap_err();
+        assert!(
+            error.to_string().contains("is redis 6.2.14 and loads up to RDB version 9, the snapshot is RDB version 10"),
+            "{error}"
+        );
+        assert_eq!(error.hint().unwrap(), "restore into a server not older than redis 7.0.15");
+        let error = redis::plan_restore(&store.repository, &point.tree, &spec, &OVER, &cx).await.unwrap_err();
+        assert_eq!(error.category().exit_code(), 2);
+    }
+    is_untouched(&goal, &digest);
+    // A target that could, and a scratch server that cannot.
+    let goal = target("7.0", &[]);
+    let spec = spec_rehearsed_by(goal.port, "6.2");
+    let error = redis::restore(&store.repository, &point.tree, &spec, &EMPTY, &cx).await.unwrap_err();
+    assert!(matches!(error, RedisError::Scratch { .. }), "{error}");
+    assert!(error.to_string().contains("redis 6.2.14 and loads up to RDB version 9"), "{error}");
+}
