@@ -2,8 +2,12 @@
 
 #[path = "redis/capture.rs"]
 mod capture;
+#[path = "redis/hardships.rs"]
+mod hardships;
 #[path = "redis/helpers.rs"]
 mod helpers;
+#[path = "redis/refusals.rs"]
+mod refusals;
 #[path = "redis/restore.rs"]
 mod restore;
 mod support;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use drydock::context::Context;
 use drydock::data::Captured;
 use drydock::data::redis::{self, Manifest, RedisError};
-use drydock::repository::{KeyCost, Repository, TreeId, WriterOptions};
+use drydock::repository::{KeyCost, NodeKind, Repository, TreeId, WriterOptions};
 use drydock::stack::{RedisSpec, Secret};
 use drydock::storage::LocalStore;
 use futures_util::TryStreamExt;
@@ -40,7 +40,7 @@ impl Store {
 
     pub async fn bytes(&self, tree: &TreeId, name: &str) -> Vec<u8> {
         let node = self.repository.find(tree, &[name]).await.unwrap().unwrap_or_else(|| panic!("there is no {name}"));
-        let drydock::repository::NodeKind::File { content, .. } = node.kind else { panic!("{name} is no file") };
+        let NodeKind::File { content, .. } = node.kind else { panic!("{name} is no file") };
         let blobs: Vec<bytes::Bytes> = self.repository.stream(content).try_collect().await.unwrap();
         blobs.concat()
     }
@@ -78,3 +78,57 @@ pub fn spec_rehearsed_by(port: u16, version: &str) -> RedisSpec {
 
 pub const EMPTY: redis::RestoreOptions = redis::RestoreOptions { allow_not_empty: false, acl: false };
 pub const OVER: redis::RestoreOptions = redis::RestoreOptions { allow_not_empty: true, acl: false };
+
+impl Store {
+    /// The snapshot with its RDB changed and, if wanted, a manifest that says what the changed one holds.
+    pub async fn tampered(&self, tree: &TreeId, change: impl FnOnce(&mut Vec<u8>), with_manifest: bool) -> TreeId {
+        let mut rdb = self.bytes(tree, "dump.rdb").await;
+        change(&mut rdb);
+        let mut manifest = self.manifest(tree).await;
+        manifest.rdb.bytes = rdb.len() as u64;
+        if with_manifest {
+            let contents = redis::rdb::read(&rdb[..], &redis::rdb::Settings::default()).unwrap();
+            manifest = Manifest::of(&contents, manifest.server, manifest.taken_from, manifest.instant);
+        }
+        let writer = self.repository.writer(options());
+        let mut whole = self.repository.tree(tree).await.unwrap();
+        for node in &mut whole.nodes {
+            let content = match &node.name[..] {
+                b"dump.rdb" => writer.bytes(rdb.clone().into()).await.unwrap(),
+                b"manifest.json" => writer.bytes(serde_json::to_vec(&manifest).unwrap().into()).await.unwrap(),
+                _ => continue,
+            };
+            node.kind = NodeKind::File { content: content.blobs, bytes: content.bytes };
+        }
+        let tree = writer.tree(&whole).await.unwrap();
+        writer.finish().await.unwrap();
+        tree
+    }
+}
+
+/// A right checksum again, after a change that only Redis' own loader can notice.
+pub fn sum_again(rdb: &mut [u8]) {
+    let (content, sum) = rdb.split_at_mut(rdb.len() - 8);
+    sum.copy_from_slice(&crc::Crc::<u64>::new(&crc::CRC_64_REDIS).checksum(content).to_le_bytes());
+}
+
+pub fn role(server: &crate::support::redis::Redis) -> String {
+    server.cli(&["role"]).lines().next().unwrap().to_owned()
+}
+
+/// Nothing of it has changed: primary, same data, settings as they were.
+pub fn is_untouched(server: &crate::support::redis::Redis, digest: &str) {
+    assert_eq!(role(server), "master");
+    assert_eq!(server.digest(), digest);
+    assert_eq!(server.cli(&["config", "get", "repl-diskless-load"]), "repl-diskless-load\ndisabled");
+}
+
+/// The scratch servers that this process has started and not ended.
+pub fn scratch_servers() -> usize {
+    let prefix = format!("drydock-scratch-{}-", std::process::id());
+    std::fs::read_dir(std::env::temp_dir())
+        .unwrap()
+        .flatten()
+        .filter(|e| e.file_name().to_string_lossy().starts_with(&prefix))
+        .count()
+}

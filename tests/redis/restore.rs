@@ -4,18 +4,7 @@ use drydock::context::Context;
 use drydock::data::redis::{self, RedisError};
 use drydock::failure::Failure;
 
-use crate::helpers::{EMPTY, OVER, Store, spec, spec_rehearsed_by, target};
-use crate::support::redis::Redis;
-
-fn role(server: &Redis) -> String {
-    server.cli(&["role"]).lines().next().unwrap().to_owned()
-}
-
-fn is_untouched(server: &Redis, digest: &str) {
-    assert_eq!(role(server), "master");
-    assert_eq!(server.digest(), digest);
-    assert_eq!(server.cli(&["config", "get", "repl-diskless-load"]), "repl-diskless-load\ndisabled");
-}
+use crate::helpers::{EMPTY, OVER, Store, is_untouched, role, spec, spec_rehearsed_by, target};
 
 #[tokio::test]
 async fn every_version_comes_back_as_it_was_and_an_upgrade_too() {

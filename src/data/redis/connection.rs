@@ -22,8 +22,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// A server that is busy with a slow script answers after it; one that says nothing for a minute is stuck.
 const ANSWER: Duration = Duration::from_secs(60);
 
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for S {}
 
 /// Where a server is and who asks: what is needed to connect any number of times.
 #[derive(Debug, Clone)]

@@ -2,6 +2,7 @@
 
 mod capture;
 mod connection;
+mod doctor;
 mod error;
 mod info;
 mod manifest;
@@ -15,6 +16,7 @@ mod stored;
 mod transfer;
 
 pub use capture::{capture, estimate};
+pub use doctor::doctor;
 pub use error::RedisError;
 pub use manifest::{DatabaseRecord, Digest, FORMAT_VERSION, FunctionsRecord, Manifest, RdbFile};
 pub use restore::{RestoreOptions, RestorePreview, Restored, plan_restore, restore};

@@ -28,13 +28,13 @@ pub(in super::super) struct Target {
     pub(super) loads: Version,
     /// `repl-diskless-load`; `None` where it does not tell, and then cannot be set either.
     pub(super) diskless_load: Option<String>,
-    pub(super) tls_replication: bool,
+    pub(in super::super) tls_replication: bool,
     /// Where it may connect from.
     pub(super) peers: Vec<IpAddr>,
     /// Our address as it reaches us.
     pub(super) reaches_us_at: IpAddr,
     /// A killed drydock has left it a replica of nobody.
-    pub(super) leftover: bool,
+    pub(in super::super) leftover: bool,
 }
 
 /// Asks the server everything that matters to a restore.
