@@ -181,7 +181,14 @@ async fn a_login_to_the_primary_and_users_on_request() {
         redis::restore(&store.repository, &point, &spec(goal.port), &options, &Context::default()).await.unwrap();
     assert_eq!(restored.comparison.differences, []);
     assert_eq!(restored.acl_users, 1);
-    assert_eq!(goal.cli(&["acl", "list"]), source.cli(&["acl", "list"]));
+    // SETUSER writes down a default and orders the commands anew; otherwise they are the same.
+    let users = |server: &Redis| {
+        let mut words: Vec<String> = server.cli(&["acl", "list"]).split([' ', '\n']).map(str::to_owned).collect();
+        words.retain(|word| word != "sanitize-payload");
+        words.sort();
+        words
+    };
+    assert_eq!(users(&goal), users(&source));
     assert_eq!(goal.cli(&["--user", "app", "--pass", "secret", "--no-auth-warning", "get", "app:a"]), "1");
     assert!(restored.comparison.notes.iter().any(|n| n.contains("the user default is the one of this restore")));
 }
@@ -255,7 +262,8 @@ async fn everything_works_over_tls_with_certificates_on_both_sides() {
 
     // No certificate: the server ends the handshake; over its plain port it is told why a restore cannot be.
     let error = store.capture(&over_tls(from, "require", "")).await.unwrap_err();
-    assert!(matches!(error, RedisError::Lost { .. } | RedisError::Connect { .. }), "{error}");
+    assert!(matches!(error, RedisError::Tls { .. }), "{error}");
+    assert!(error.hint().unwrap().contains("`certFile`"), "{error}");
     let error =
         redis::restore(&store.repository, &point, &spec(goal.port), &OVER, &Context::default()).await.unwrap_err();
     assert!(
@@ -271,22 +279,24 @@ async fn everything_works_over_tls_with_certificates_on_both_sides() {
         other.path("ca.pem")
     ));
     let error = store.capture(&spec).await.unwrap_err();
-    assert!(matches!(error, RedisError::Connect { .. }), "{error}");
+    assert!(matches!(error, RedisError::Tls { .. }), "{error}");
+    assert_eq!(error.category().exit_code(), 2);
     // Plain words to a TLS port.
     let error = store.capture(&crate::helpers::spec(from)).await.unwrap_err();
     assert!(error.category().exit_code() == 75 || error.hint().unwrap().contains("`tls`"), "{error}");
 }
 
-/// 200 MB through a small process; nothing of the scratch servers is left, whatever the tests beside do.
+/// 100 MB through a small process; nothing of the scratch servers is left, whatever the tests beside do.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_does_not_grow_with_the_data() {
     let store = Store::new().await;
     let source = target("7.0", &["--rdbcompression", "no"]);
-    source.cli(&["debug", "populate", "200000", "key", "1000"]);
+    source.cli(&["debug", "populate", "100000", "key", "1000"]);
     source.cli(&["eval", "for i = 1, 300000 do redis.call('SADD', 'one', 'member ' .. i) end", "0"]);
+    let begun = std::time::Instant::now();
     std::fs::write("/proc/self/clear_refs", "5").unwrap(); // the high-water mark begins anew
     let captured = store.capture(&spec(source.port)).await.unwrap();
-    assert!(captured.bytes > 200_000_000, "{}", captured.bytes);
+    assert!(captured.bytes > 100_000_000, "{}", captured.bytes);
     let goal = target("7.0", &[]);
     let restored =
         redis::restore(&store.repository, &captured.tree, &spec(goal.port), &EMPTY, &Context::default()).await.unwrap();
@@ -296,6 +306,7 @@ async fn memory_does_not_grow_with_the_data() {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim().split(' ').next().unwrap();
     let peak = peak.parse::<u64>().unwrap() / 1024;
+    println!("restored after {:?}", begun.elapsed());
     println!("peak {peak} MiB for {} bytes of RDB", captured.bytes);
     assert!(peak < 256, "{peak} MiB");
     assert!(scratch_servers() <= 10);

@@ -11,7 +11,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::data::tls::{self, Identity};
+use crate::data::tls::{self, Identity, TlsProblem};
 use crate::stack::{RedisSpec, Secret, Tls};
 
 use super::error::RedisError;
@@ -84,7 +84,10 @@ impl Endpoint {
     /// Connects and logs in.
     pub(super) async fn connect(&self) -> Result<Connection, RedisError> {
         let (stream, addresses) = match timeout(CONNECT, self.open()).await {
-            Ok(opened) => opened.map_err(|source| RedisError::Connect { address: self.address(), source })?,
+            Ok(opened) => opened.map_err(|source| match tls_problem(&source) {
+                Some(source) => RedisError::Tls { address: self.address(), source },
+                None => RedisError::Connect { address: self.address(), source },
+            })?,
             Err(_) => {
                 let source = std::io::Error::new(ErrorKind::TimedOut, "no answer within 10 s");
                 return Err(RedisError::Connect { address: self.address(), source });
@@ -113,6 +116,11 @@ impl Endpoint {
         let stream = TlsConnector::from(config.clone()).connect(name, stream).await?;
         Ok((Box::new(stream), addresses))
     }
+}
+
+/// What rustls has against it: a certificate of theirs, or that they have something against ours.
+fn tls_problem(error: &std::io::Error) -> Option<TlsProblem> {
+    error.get_ref()?.downcast_ref::<rustls::Error>().map(|error| TlsProblem(error.to_string()))
 }
 
 /// Both ends of a TCP connection.
@@ -176,6 +184,9 @@ impl Connection {
 
     pub(super) fn lost(&self, doing: &str, source: std::io::Error) -> RedisError {
         let address = self.address.clone();
+        if let Some(source) = tls_problem(&source) {
+            return RedisError::Tls { address, source };
+        }
         match source.kind() {
             ErrorKind::InvalidData => RedisError::Protocol { address, what: source.to_string() },
             _ => RedisError::Lost { address, doing: doing.to_owned(), source },

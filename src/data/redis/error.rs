@@ -134,6 +134,7 @@ impl Failure for RedisError {
         match self {
             Self::Repository(error) => error.hint(),
             Self::Rdb { source, .. } => source.hint(),
+            Self::Tls { .. } => Some("check `tls`, `caFile`, `certFile` and `keyFile`".into()),
             Self::Connect { .. } => Some("check `host`, `port`, `tls` and that the server runs".into()),
             Self::LoginMissing { .. } => Some("set `password` (and `user`) of the data set".into()),
             Self::Login { .. } => Some("check `user` and `password` of the data set".into()),

@@ -13,9 +13,9 @@ use bytes::{Buf, Bytes};
 
 type Cipher = ctr::Ctr64BE<aes::Aes256>;
 
-/// What waits in memory before a file is begun. Half of the 256 MiB that a run may take: the writer behind it needs the
-/// rest. A store that takes what Redis sends (some 200 MB/s on loopback) never fills it.
-pub(super) const MEMORY: usize = 128 << 20;
+/// What waits in memory before a file is begun. A capture whose store could not follow peaked at 212 MiB with this (the
+/// writer's own buffers are behind it); a run may take 256 MiB, so twice as much would not fit.
+pub(super) const MEMORY: usize = 64 << 20;
 /// Read back from the file at once.
 const PIECE: usize = 1 << 20;
 

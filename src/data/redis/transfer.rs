@@ -24,13 +24,15 @@ enum Framing {
     /// `$<length>`: from its disk, or from before diskless syncs.
     Length { left: u64 },
     /// `$EOF:<mark>`: straight from memory.
-    Mark { mark: [u8; MARK], held: BytesMut, ended: bool },
+    Mark { mark: [u8; MARK], ended: bool },
 }
 
 /// An RDB on its way; the server has forked already.
 pub(super) struct Transfer {
     connection: Connection,
     framing: Framing,
+    /// What is read into, and what is held back because it may be the end mark.
+    buffer: BytesMut,
     bytes: u64,
     /// The server came straight from memory and wrote nothing to its own disk.
     pub(super) diskless: bool,
@@ -52,7 +54,7 @@ pub(super) async fn begin(endpoint: &Endpoint) -> Result<Transfer, RedisError> {
     let header = beginning(&mut connection).await?;
     let framing = if let Some(mark) = header.strip_prefix("$EOF:") {
         let mark = mark.as_bytes().try_into().ok();
-        mark.map(|mark| Framing::Mark { mark, held: BytesMut::with_capacity(READ), ended: false })
+        mark.map(|mark| Framing::Mark { mark, ended: false })
     } else {
         header.strip_prefix('$').and_then(|n| n.parse().ok()).map(|left| Framing::Length { left })
     };
@@ -61,7 +63,7 @@ pub(super) async fn begin(endpoint: &Endpoint) -> Result<Transfer, RedisError> {
         return Err(RedisError::Protocol { address: connection.address.clone(), what });
     };
     let diskless = matches!(framing, Framing::Mark { .. });
-    Ok(Transfer { connection, framing, bytes: 0, diskless, rdb_only })
+    Ok(Transfer { connection, framing, buffer: BytesMut::new(), bytes: 0, diskless, rdb_only })
 }
 
 /// Says what we can; false where the server is too old to know the word.
@@ -101,7 +103,7 @@ fn silent(connection: &Connection) -> RedisError {
 impl Transfer {
     /// The next bytes of the RDB; `None` after the last.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, RedisError> {
-        let bytes = match timeout(QUIET, next_bytes(&mut self.connection, &mut self.framing)).await {
+        let bytes = match timeout(QUIET, next_bytes(&mut self.connection, &mut self.framing, &mut self.buffer)).await {
             Err(_) => return Err(silent(&self.connection)),
             Ok(Err(error)) if error.kind() == ErrorKind::UnexpectedEof => {
                 let address = self.connection.address.clone();
@@ -123,19 +125,22 @@ impl Transfer {
     }
 }
 
-async fn next_bytes(connection: &mut Connection, framing: &mut Framing) -> Result<Option<Bytes>, std::io::Error> {
+async fn next_bytes(
+    connection: &mut Connection,
+    framing: &mut Framing,
+    held: &mut BytesMut,
+) -> Result<Option<Bytes>, std::io::Error> {
     let stream = &mut connection.stream;
     match framing {
-        Framing::Length { left: 0 } => Ok(None),
+        Framing::Length { left: 0 } | Framing::Mark { ended: true, .. } => Ok(None),
         Framing::Length { left } => {
-            let mut piece = BytesMut::with_capacity(READ);
-            let read = (&mut *stream).take(*left).read_buf(&mut piece).await?;
+            make_room(held);
+            let read = (&mut *stream).take(*left).read_buf(held).await?;
             *left -= read as u64;
-            if read == 0 { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(Some(piece.freeze())) }
+            if read == 0 { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(Some(held.split().freeze())) }
         }
-        Framing::Mark { ended: true, .. } => Ok(None),
-        Framing::Mark { mark, held, ended } => loop {
-            held.reserve(READ);
+        Framing::Mark { mark, ended } => loop {
+            make_room(held);
             if stream.read_buf(held).await? == 0 {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
@@ -151,6 +156,13 @@ async fn next_bytes(connection: &mut Connection, framing: &mut Framing) -> Resul
                 return Ok(Some(held.split_to(held.len() - MARK).freeze()));
             }
         },
+    }
+}
+
+/// A new block only when the last is full: pieces that wait in the spool keep their whole block alive.
+fn make_room(buffer: &mut BytesMut) {
+    if buffer.capacity() - buffer.len() < 4096 {
+        buffer.reserve(READ);
     }
 }
 

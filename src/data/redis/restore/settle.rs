@@ -43,12 +43,17 @@ async fn snapshot_file(connection: &mut Connection) -> Result<Vec<String>, Redis
             "the server did not save its RDB ({why}): a restart would bring the former data back; `BGSAVE`"
         )])
     };
-    let started = connection.command(&["BGSAVE", "SCHEDULE"]).await;
-    match started {
-        Ok(_) => {}
-        Err(RedisError::Permission { .. }) => return failed("we may not use BGSAVE"),
-        Err(RedisError::Refused { said, .. }) => return failed(&said),
-        Err(error) => return Err(error),
+    loop {
+        match connection.command(&["BGSAVE"]).await {
+            Ok(_) => break,
+            // Another fork is at work still. Not `SCHEDULE`: nothing tells when what was scheduled begins.
+            Err(RedisError::Refused { said, .. }) if said.contains("in progress") || said.contains("right now") => {
+                tokio::time::sleep(LOOK).await;
+            }
+            Err(RedisError::Permission { .. }) => return failed("we may not use BGSAVE"),
+            Err(RedisError::Refused { said, .. }) => return failed(&said),
+            Err(error) => return Err(error),
+        }
     }
     loop {
         tokio::time::sleep(LOOK).await;
