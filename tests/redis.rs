@@ -2,6 +2,8 @@
 
 #[path = "redis/capture.rs"]
 mod capture;
+#[path = "redis/fixtures.rs"]
+mod fixtures;
 #[path = "redis/hardships.rs"]
 mod hardships;
 #[path = "redis/helpers.rs"]

@@ -1,4 +1,8 @@
-//! (being built)
+//! Redis and Valkey: all databases of one server, taken and brought back over the replication protocol, verified by a
+//! digest of the content. Owns the protocol, the RDB format and the manifest; refuses clusters, and to know recovery
+//! points.
+//!
+//! [`capture`] acts as a replica that wants one RDB. [`restore`] plays the primary. Neither touches the server's disk.
 
 mod capture;
 mod connection;

@@ -252,3 +252,74 @@ async fn stay(read: &mut Reader, write: &mut Writer) -> Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const RDB: &[u8] = b"REDIS0010 pretend";
+
+    async fn primary(peers: Vec<IpAddr>) -> (SocketAddr, tokio::task::JoinHandle<Ended>) {
+        let primary = Primary::bind(Ipv4Addr::LOCALHOST.into(), peers, None).await.unwrap();
+        let address = primary.address();
+        assert!(PORTS.contains(&address.port()));
+        let rdb = futures_util::stream::iter(RDB.chunks(5).map(|piece| Ok(Bytes::from_static(piece))));
+        let task = crate::progress::Progress::default().task("test", 0, 0);
+        (address, tokio::spawn(primary.serve(rdb, RDB.len() as u64, task)))
+    }
+
+    /// Says `words` and returns the answer's first line.
+    async fn say(stream: &mut BufReader<TcpStream>, words: &str) -> String {
+        stream.write_all(words.as_bytes()).await.unwrap();
+        resp::line(stream).await.unwrap()
+    }
+
+    async fn from(local: Ipv4Addr, to: SocketAddr) -> Result<BufReader<TcpStream>, Error> {
+        let socket = tokio::net::TcpSocket::new_v4()?;
+        socket.bind((local, 0).into())?;
+        Ok(BufReader::new(socket.connect(to).await?))
+    }
+
+    /// The handshakes of 6.2 and later (arrays) and of 5 (words in a line), each with a login.
+    #[tokio::test]
+    async fn a_replica_of_any_age_is_handed_the_rdb() {
+        let arrays = [
+            "*1\r\n$4\r\nPING\r\n",
+            "*2\r\n$4\r\nAUTH\r\n$3\r\nabc\r\n",
+            "*3\r\n$8\r\nREPLCONF\r\n$4\r\ncapa\r\n$3\r\neof\r\n",
+            "*3\r\n$5\r\nPSYNC\r\n$1\r\n?\r\n$2\r\n-1\r\n",
+        ];
+        let lines = ["PING\r\n", "AUTH abc\r\n", "REPLCONF capa eof\r\n", "PSYNC ? -1\r\n"];
+        for [ping, login, capa, sync] in [arrays, lines] {
+            let (address, served) = primary(vec![Ipv4Addr::LOCALHOST.into()]).await;
+            let mut replica = from(Ipv4Addr::LOCALHOST, address).await.unwrap();
+            assert_eq!(say(&mut replica, ping).await, "+PONG");
+            assert_eq!(say(&mut replica, login).await, "+OK");
+            assert_eq!(say(&mut replica, capa).await, "+OK");
+            let answer = say(&mut replica, sync).await;
+            assert!(answer.starts_with("+FULLRESYNC ") && answer.ends_with(" 0") && answer.len() == 54, "{answer}");
+            assert_eq!(resp::line(&mut replica).await.unwrap(), format!("${}", RDB.len()));
+            let mut got = vec![0; RDB.len()];
+            replica.read_exact(&mut got).await.unwrap();
+            assert_eq!(got, RDB);
+            // It acknowledges, and is shown that we live.
+            assert_eq!(say(&mut replica, "*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$1\r\n0\r\n").await, "*1");
+            drop(replica);
+            assert!(matches!(served.await.unwrap(), Ended::Connection(_)));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_data_goes_to_the_target_alone_and_once() {
+        let (address, _served) = primary(vec!["::ffff:127.0.0.1".parse().unwrap()]).await;
+        let mut stranger = from(Ipv4Addr::new(127, 0, 0, 2), address).await.unwrap();
+        stranger.write_all(b"PSYNC ? -1\r\n").await.ok();
+        assert_eq!(stranger.read(&mut [0; 10]).await.unwrap_or(0), 0, "a stranger was answered");
+        let mut target = from(Ipv4Addr::LOCALHOST, address).await.unwrap();
+        assert_eq!(say(&mut target, "PING\r\n").await, "+PONG");
+        let second = from(Ipv4Addr::LOCALHOST, address).await;
+        assert!(second.is_err(), "a second connection was taken");
+    }
+}
