@@ -18,6 +18,7 @@ mod pack;
 mod polynomial;
 pub mod prune;
 mod reader;
+pub mod repair;
 pub mod snapshot;
 #[cfg(test)]
 mod testing;

@@ -84,11 +84,6 @@ impl MemoryStore {
         *self.death.lock().unwrap() = death;
     }
 
-    /// Puts, creates and deletes since the last [`Self::die`].
-    pub fn writes(&self) -> u64 {
-        *self.writes.lock().unwrap()
-    }
-
     pub fn keys(&self, prefix: &str) -> Vec<String> {
         self.objects.lock().unwrap().keys().filter(|key| key.starts_with(prefix)).cloned().collect()
     }

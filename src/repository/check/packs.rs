@@ -82,8 +82,8 @@ fn compare(repository: &Repository, mut listed: HashMap<PackId, u64>) -> (Vec<He
         }
     };
     let held = index.by_pack().map(&mut hold).collect();
-    let copies = index.iter().filter(|at| index.find(at.blob.kind, &at.blob.id).next() != Some(*at)).count();
-    (held, copies as u64, listed)
+    let first = index.iter().filter(|at| index.find(at.blob.kind, &at.blob.id).next() == Some(*at)).count();
+    (held, (index.len() - first) as u64, listed)
 }
 
 /// Reads and verifies the packs that `options` chooses among `stored`.

@@ -2,6 +2,7 @@
 
 mod file;
 mod memory;
+mod new;
 mod plan;
 
 use std::sync::RwLock;
@@ -12,6 +13,7 @@ use super::{FileKind, IndexId, Repository, RepositoryError};
 
 pub use file::{IndexFile, IndexPack};
 pub use memory::{Index, Location, NO_PANIC};
+pub use new::NewIndex;
 pub use plan::Plan;
 
 /// Index files that are read at the same time; each is up to 8 MiB of JSON.
@@ -35,29 +37,6 @@ impl Repository {
     pub(crate) async fn save_index_file(&self, file: &IndexFile) -> Result<IndexId, RepositoryError> {
         let json = serde_json::to_vec(file).expect("an index always serialises");
         Ok(IndexId(self.save_file(FileKind::Index, &json).await?))
-    }
-
-    /// Writes index files that list `packs`, at most [`MAX_BLOBS_PER_FILE`] or one pack each. The last says that it
-    /// replaces `supersedes`, as restic's does: before it is there, the former are needed.
-    pub(crate) async fn save_index(
-        &self,
-        packs: impl IntoIterator<Item = IndexPack>,
-        supersedes: Vec<IndexId>,
-    ) -> Result<Vec<IndexId>, RepositoryError> {
-        let mut written = Vec::new();
-        let mut file = IndexFile::default();
-        let mut blobs = 0;
-        for pack in packs {
-            if blobs > 0 && blobs + pack.blobs.len() > MAX_BLOBS_PER_FILE {
-                written.push(self.save_index_file(&std::mem::take(&mut file)).await?);
-                blobs = 0;
-            }
-            blobs += pack.blobs.len();
-            file.packs.push(pack);
-        }
-        file.supersedes = supersedes;
-        written.push(self.save_index_file(&file).await?);
-        Ok(written)
     }
 
     /// All index files together, read at the first call.

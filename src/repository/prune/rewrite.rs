@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::super::index::{IndexFile, IndexPack, MAX_BLOBS_PER_FILE};
+use super::super::index::{MAX_BLOBS_PER_FILE, NewIndex};
 use super::super::{FileKind, IndexId, Lock, PackId, Repository, RepositoryError};
 use super::go_on;
 use crate::context::Context;
@@ -21,7 +21,7 @@ pub async fn index_without(
 ) -> Result<(), RepositoryError> {
     let files = repository.list_files(FileKind::Index).await?;
     let task = cx.progress.task("write the index", 0, files.len() as u64);
-    let mut new = NewIndex { repository, file: IndexFile::default(), blobs: 0, written: 0 };
+    let mut new = NewIndex::new(repository);
     let mut replaced = Vec::new();
     let mut names_gone = false;
     for meta in files {
@@ -48,35 +48,4 @@ pub async fn index_without(
     }
     task.finish();
     Ok(())
-}
-
-/// Index files as they fill.
-struct NewIndex<'r> {
-    repository: &'r Repository,
-    file: IndexFile,
-    blobs: usize,
-    written: usize,
-}
-
-impl NewIndex<'_> {
-    async fn push(&mut self, pack: IndexPack) -> Result<(), RepositoryError> {
-        if self.blobs > 0 && self.blobs + pack.blobs.len() > MAX_BLOBS_PER_FILE {
-            self.repository.save_index_file(&std::mem::take(&mut self.file)).await?;
-            self.blobs = 0;
-            self.written += 1;
-        }
-        self.blobs += pack.blobs.len();
-        self.file.packs.push(pack);
-        Ok(())
-    }
-
-    /// The last file says which ones all of them replace.
-    async fn finish(mut self, replaced: Vec<IndexId>) -> Result<(), RepositoryError> {
-        if self.file.packs.is_empty() && self.written == 0 {
-            return Ok(()); // nothing is left to name
-        }
-        self.file.supersedes = replaced;
-        self.repository.save_index_file(&self.file).await?;
-        Ok(())
-    }
 }

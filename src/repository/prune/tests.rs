@@ -176,7 +176,7 @@ async fn a_little_unused_space_is_left_alone() {
 
 #[tokio::test]
 async fn nothing_is_pruned_while_something_is_missing() {
-    let mut story = used_repository().await;
+    let story = used_repository().await;
     let id = *story.snapshots.keys().next().unwrap();
     let files = story.snapshots[&id].clone();
     let refused = |store: Arc<MemoryStore>| async move {
