@@ -326,3 +326,8 @@ pub fn damage(root: &Path, path: &str, script: &str) {
         fs::File::open(root.join(path)).unwrap().set_modified(modified).unwrap();
     }
 }
+
+/// Gives `path` of `there` the time that it has in `here`, after something in it was changed.
+pub fn same_time(here: &Path, there: &Path, path: &str) {
+    run(Command::new("touch").arg("-r").arg(here.join(path)).arg(there.join(path)));
+}

@@ -34,6 +34,14 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 impl Stop {
+    /// Outside of [`blocking`]; needs to be called inside a runtime.
+    #[cfg(test)]
+    pub(super) fn for_tests() -> Self {
+        static RUNTIME: std::sync::LazyLock<tokio::runtime::Runtime> =
+            std::sync::LazyLock::new(|| tokio::runtime::Runtime::new().unwrap());
+        Self { token: CancellationToken::new(), runtime: RUNTIME.handle().clone() }
+    }
+
     pub(super) fn check(&self) -> Result<(), VolumeError> {
         if self.token.is_cancelled() { Err(VolumeError::Cancelled) } else { Ok(()) }
     }

@@ -32,9 +32,11 @@ pub enum VolumeError {
     MountInside { path: String },
     #[error("an in-place restore of {folder} was left half done: run {run}")]
     Unfinished { folder: String, run: String },
+    #[error("another drydock is restoring {folder} in place")]
+    Busy { folder: String },
     #[error("{folder} has no in-place restore called {run}")]
     NoSuchRun { folder: String, run: String },
-    #[error("`{run}` cannot be the name of a run")]
+    #[error("`{run}` cannot be the name of a run, or there is one of that name")]
     RunName { run: String },
     #[error("the journal {path} cannot be read: {reason}")]
     Journal { path: String, reason: String },
@@ -83,6 +85,7 @@ impl Failure for VolumeError {
             | Self::NoSuchRun { .. }
             | Self::RunName { .. } => Category::Usage,
             Self::NoSpace { .. } | Self::NoInodes { .. } => Category::Unavailable,
+            Self::Busy { .. } => Category::Locked,
             Self::Length { .. } | Self::Differs { .. } => Category::Integrity,
             Self::Unfinished { .. } | Self::Journal { .. } | Self::Changed { .. } => Category::NeedsOperator,
             Self::Repository(error) => error.category(),

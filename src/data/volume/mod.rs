@@ -14,6 +14,7 @@ mod error;
 mod estimate;
 mod exclude;
 mod folder;
+mod in_place;
 mod limits;
 mod mounts;
 mod owners;
@@ -28,4 +29,7 @@ pub use compare::{CompareOptions, compare};
 pub use doctor::doctor;
 pub use error::VolumeError;
 pub use estimate::estimate;
+pub use in_place::{
+    Exchanged, InPlaceRun, Outcome, Stage, discard_former, restore_in_place, resume, runs, undo, unfinished,
+};
 pub use restore::{RestoreOptions, restore_to};

@@ -60,7 +60,8 @@ impl Checker<'_> {
                 self.report.missing(path, Kind::File);
                 return Ok(());
             }
-            fd => fd.map_err(VolumeError::file("open", path))?,
+            Err(errno) => return self.report.closed(path, node, errno),
+            Ok(fd) => fd,
         };
         let status = Status::of_open(&fd).map_err(VolumeError::file("look at", path))?;
         if status.kind != Kind::File {

@@ -26,7 +26,7 @@ use super::exclude::RESERVED;
 use super::folder::{Entry, Folder};
 use super::limits::raise_open_files;
 use super::path::join;
-use super::restore::{Restore, RestoreOptions};
+use super::restore::{Restore, RestoreOptions, Shortfalls};
 use super::status::Kind;
 use content::{FileJob, checker};
 use entry::Links;
@@ -91,6 +91,13 @@ pub(super) fn run(record: &Restore, folder: &Folder, extras: Extras, task: &Task
     failure.into_result()?;
     record.stop.check()?;
     task.finish();
+    Ok(report.into_comparison())
+}
+
+/// Compares a folder's own metadata alone.
+pub(super) fn of_root(shortfalls: &Shortfalls, folder: &Folder, node: &Node) -> Result<Comparison, VolumeError> {
+    let report = Report::new(shortfalls);
+    metadata::of_folder(&report, folder, b"", node)?;
     Ok(report.into_comparison())
 }
 
@@ -186,8 +193,10 @@ impl Walk<'_> {
         self.links.check(self.report, &path, &node, &status);
         match node.kind {
             NodeKind::Dir { subtree } => {
-                let child = folder.child(&node.name).map_err(VolumeError::file("open", &path))?;
-                metadata::of_folder(self.report, &child, &path, &node)?;
+                match folder.child(&node.name) {
+                    Ok(child) => metadata::of_folder(self.report, &child, &path, &node)?,
+                    Err(errno) => return self.report.closed(&path, &node, errno),
+                }
                 below.push((path, subtree));
                 Ok(())
             }

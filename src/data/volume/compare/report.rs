@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::data::Comparison;
+use rustix::io::Errno;
 
+use crate::data::Comparison;
+use crate::repository::{Node, NodeKind};
+
+use super::super::VolumeError;
 use super::super::path::shown;
 use super::super::restore::Shortfalls;
 use super::super::status::Kind;
@@ -75,6 +79,26 @@ impl<'r> Report<'r> {
         }
     }
 
+    /// An entry that this process may not open because of its recorded mode; everything else stays an error.
+    ///
+    /// # Errors
+    /// What opening it said.
+    pub(super) fn closed(&self, path: &[u8], node: &Node, errno: Errno) -> Result<(), VolumeError> {
+        let needed = if matches!(node.kind, NodeKind::Dir { .. }) { 0o500 } else { 0o400 };
+        if errno != Errno::ACCESS || node.mode & needed == needed {
+            return Err(VolumeError::file("open", path)(errno));
+        }
+        let mut state = self.state();
+        let comparison = &mut state.comparison;
+        if comparison.not_comparable.len() < Comparison::MAX_LISTED {
+            let path = shown(path);
+            comparison
+                .not_comparable
+                .push(format!("file {path}: its mode {:04o} keeps this user from reading it again", node.mode));
+        }
+        Ok(())
+    }
+
     pub(super) fn forgive(&self, what: Forgiven) {
         *self.state().forgiven.entry(what).or_default() += 1;
     }
@@ -92,6 +116,7 @@ impl<'r> Report<'r> {
     pub(super) fn into_comparison(self) -> Comparison {
         let State { mut comparison, forgiven } = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         comparison.differences.sort_by(|a, b| a.what.cmp(&b.what));
+        comparison.not_comparable.sort();
         comparison.notes.extend(forgiven.into_iter().map(|(what, count)| what.note(count)));
         comparison
     }

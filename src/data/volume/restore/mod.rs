@@ -23,6 +23,7 @@ use super::limits::raise_open_files;
 use super::trees::Trees;
 use super::zeros::ZeroBlobs;
 
+pub(super) use dress::times;
 pub(super) use make::Linked;
 pub(super) use shortfalls::Shortfalls;
 pub(super) use space::lengths;

@@ -63,10 +63,12 @@ fn holes(restore: &Restore, node: &Node, content: &[BlobId]) -> Result<u64, Volu
         return Ok(0);
     }
     let lengths = lengths(restore, node, content)?;
-    let mut zeros = 0;
+    let (mut zeros, mut after_zeros) = (0, false);
     for (at, id) in content.iter().enumerate() {
         let comes_again = content.get(at + 1) == Some(id) || (at > 0 && content[at - 1] == *id);
-        if comes_again && restore.zeros.is(id, lengths[at]) {
+        // the end of a hole is a shorter chunk
+        after_zeros = (comes_again || after_zeros) && restore.zeros.is(id, lengths[at]);
+        if after_zeros {
             zeros += lengths[at];
         }
     }

@@ -1,0 +1,120 @@
+//! A live folder's content exchanged with a restored one.
+
+use std::fs;
+
+use drydock::data::volume::{
+    Outcome, RestoreOptions, Stage, VolumeError, discard_former, restore_in_place, resume, runs, undo, unfinished,
+};
+use drydock::failure::{Category, Failure};
+
+use super::capture::Unmount;
+use super::support::tree::{self, Except, assert_same};
+use super::{Fixture, Meddler, differences, sh};
+
+async fn in_place(
+    fixture: &Fixture,
+    captured: &drydock::data::Captured,
+    run: &str,
+) -> Result<drydock::data::volume::Exchanged, VolumeError> {
+    let options = RestoreOptions { root: captured.root.clone(), ..RestoreOptions::default() };
+    restore_in_place(&fixture.repository, &captured.tree, &fixture.source(), run, &options, &fixture.cx).await
+}
+
+fn damage(fixture: &Fixture) {
+    sh(
+        &fixture.source(),
+        "rm -r sparse && echo new > 'made since' && echo damaged > contents/text && mkdir -p links/more
+         rm 'text, hard, at the root' && mkdir 'text, hard, at the root' && chmod 700 . && setfacl -b . && touch .",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_live_folder_becomes_the_snapshot_and_the_former_content_is_kept() {
+    let fixture = Fixture::new("in-place").await;
+    tree::torture(&fixture.source());
+    sh(fixture.folder.path(), "cp -a source original");
+    let captured = fixture.capture().await;
+    damage(&fixture);
+    sh(fixture.folder.path(), "cp -a source damaged");
+
+    let exchanged = in_place(&fixture, &captured, "restore-1").await.unwrap();
+
+    assert_eq!(differences(&exchanged.comparison), Vec::<String>::new());
+    assert_same(&fixture.path("original"), &fixture.source(), Except::default());
+    assert_same(&fixture.path("damaged"), &exchanged.former, Except { root: true, ..Except::default() });
+    assert_eq!(unfinished(&fixture.source(), &fixture.cx).await.unwrap(), []);
+    assert_eq!(runs(&fixture.source(), &fixture.cx).await.unwrap()[0].stage, Stage::Finished);
+    assert_eq!(resume(&fixture.source(), "restore-1", &fixture.cx).await.unwrap(), Outcome::New);
+
+    undo(&fixture.source(), "restore-1", &fixture.cx).await.unwrap();
+    assert_same(&fixture.path("damaged"), &fixture.source(), Except::default());
+
+    let again = in_place(&fixture, &captured, "restore-2").await.unwrap();
+    assert!(again.comparison.holds());
+    discard_former(&fixture.source(), "restore-1", &fixture.cx).await.unwrap();
+    discard_former(&fixture.source(), "restore-2", &fixture.cx).await.unwrap();
+    assert!(!fixture.path("source/.drydock").exists());
+    assert_same(&fixture.path("original"), &fixture.source(), Except::default());
+    let gone = discard_former(&fixture.source(), "restore-2", &fixture.cx).await.unwrap_err();
+    assert!(matches!(gone, VolumeError::NoSuchRun { .. }), "{gone}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_is_not_as_recorded_never_goes_live() {
+    let fixture = Fixture::new("in-place-differs").await;
+    tree::torture(&fixture.source());
+    let captured = fixture.capture().await;
+    damage(&fixture);
+    sh(fixture.folder.path(), "cp -a source damaged");
+    let copied = fixture.path("source/.drydock/run/new/contents/text");
+    let error = {
+        let _tampers = Meddler::start(move || {
+            if fs::metadata(&copied).is_ok_and(|m| m.len() == 1_760_000) {
+                fs::OpenOptions::new()
+                    .append(true)
+                    .open(&copied)
+                    .and_then(|mut file| std::io::Write::write_all(&mut file, b"x"))
+                    .ok();
+            }
+        });
+        in_place(&fixture, &captured, "run").await.unwrap_err()
+    };
+    assert_eq!(error.category(), Category::Integrity);
+    assert!(error.to_string().starts_with("the restored copy differs from the snapshot in "), "{error}");
+    assert!(!fixture.path("source/.drydock").exists(), "the copy is removed");
+    assert_same(&fixture.path("damaged"), &fixture.source(), Except::default());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mount_inside_is_refused_before_anything_is_done() {
+    let fixture = Fixture::new("in-place-mount").await;
+    let mount = fixture.path("source/mounted");
+    fs::create_dir(&mount).unwrap();
+    let captured = fixture.capture().await;
+    sh(&mount, "mount -t tmpfs tmpfs .");
+    let _unmount = Unmount(mount.clone());
+    let error = in_place(&fixture, &captured, "run").await.unwrap_err();
+    assert!(matches!(&error, VolumeError::MountInside { path } if *path == mount.display().to_string()), "{error}");
+    assert!(!fixture.path("source/.drydock").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelled_before_the_exchange_it_leaves_the_live_folder_as_it_was() {
+    let fixture = Fixture::new("in-place-cancelled").await;
+    tree::torture(&fixture.source());
+    let captured = fixture.capture().await;
+    sh(fixture.folder.path(), "cp -a source original");
+    let canceller = fixture.cx.cancel.clone();
+    let begun = fixture.path("source/.drydock/run/new/contents");
+    let watch = std::thread::spawn(move || {
+        while !begun.exists() {
+            std::thread::yield_now();
+        }
+        canceller.cancel();
+    });
+    let error = in_place(&fixture, &captured, "run").await.unwrap_err();
+    watch.join().unwrap();
+    assert_eq!(error.category(), Category::Interrupted);
+    assert_same(&fixture.path("original"), &fixture.source(), Except::default());
+    assert!(!fixture.path("source/.drydock").exists());
+}
