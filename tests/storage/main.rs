@@ -11,6 +11,7 @@ mod decorators;
 mod doctor;
 mod fake;
 mod local_failures;
+mod power;
 mod s3_failures;
 mod stores;
 mod tls;
