@@ -9,6 +9,7 @@ use crate::stack::{ByteSize, duration};
 #[derive(Debug, Clone)]
 pub struct Meter {
     started: Duration,
+    finished: Option<Duration>,
     last: Duration,
     last_done: f64,
     /// Smoothed, of bytes where the task has them, else of items.
@@ -30,7 +31,7 @@ impl Meter {
 
     #[must_use]
     pub fn new(now: Duration) -> Self {
-        Self { started: now, last: now, last_done: 0.0, per_second: None }
+        Self { started: now, finished: None, last: now, last_done: 0.0, per_second: None }
     }
 
     /// Takes a look at `now`, an instant on any steady clock.
@@ -49,7 +50,11 @@ impl Meter {
             }
             _ => None,
         };
-        Reading { state, elapsed: now.saturating_sub(self.started), per_second: self.per_second, left }
+        if state.finished {
+            self.finished.get_or_insert(now);
+        }
+        let elapsed = self.finished.unwrap_or(now).saturating_sub(self.started);
+        Reading { state, elapsed, per_second: self.per_second, left }
     }
 }
 

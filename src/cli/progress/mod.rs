@@ -78,23 +78,27 @@ impl Drop for Display {
     }
 }
 
+/// How often tasks are looked at, whatever is shown: a task's beginning and end are known as well as that.
+const LOOK: Duration = Duration::from_millis(100);
+
 fn watch(mut renderer: Box<dyn Renderer>, progress: &Progress, stopped: &mpsc::Receiver<()>) {
     let begin = Instant::now();
     let mut meters: Vec<Meter> = Vec::new();
+    let mut due = renderer.every();
     loop {
-        let last = !matches!(stopped.recv_timeout(renderer.every()), Err(RecvTimeoutError::Timeout));
+        let last = !matches!(stopped.recv_timeout(LOOK), Err(RecvTimeoutError::Timeout));
         let now = begin.elapsed();
         let tasks = progress.tasks();
-        meters.resize_with(tasks.len(), || Meter::new(now.saturating_sub(renderer.every())));
-        let readings: Vec<(Arc<Task>, Reading)> = tasks
-            .into_iter()
-            .zip(&mut meters)
-            .map(|(task, meter)| {
-                let state = task.state();
-                (task, meter.read(state, now))
-            })
-            .collect();
-        renderer.show(&readings, last);
+        meters.resize_with(tasks.len(), || Meter::new(now.saturating_sub(LOOK)));
+        let read = |(task, meter): (Arc<Task>, &mut Meter)| {
+            let reading = meter.read(task.state(), now);
+            (task, reading)
+        };
+        let readings: Vec<(Arc<Task>, Reading)> = tasks.into_iter().zip(&mut meters).map(read).collect();
+        if last || now >= due {
+            due = now + renderer.every();
+            renderer.show(&readings, last);
+        }
         if last {
             return;
         }

@@ -1,0 +1,9 @@
+//! The program as people and scripts meet it: real binary, real servers, exit codes, both standard streams.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod refusals;
+mod stop;
+mod story;
+mod world;
