@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand};
 
-use super::{check, completions, doctor, forget, init, key, output, points, progress, snapshot, telemetry, unlock};
+use super::{
+    check, completions, doctor, forget, init, key, output, points, progress, prune, repair, snapshot, telemetry, unlock,
+};
 use crate::stack::duration;
 
 /// Keeps a self-hosted stack upgradable and recoverable
@@ -106,7 +108,9 @@ pub enum Command {
     Points(points::Args),
     Check(check::Args),
     Forget(forget::Args),
+    Prune(prune::Args),
     Unlock(unlock::Args),
     Key(key::Args),
+    Repair(repair::Args),
     Completions(completions::Args),
 }

@@ -7,8 +7,8 @@ use super::session::Session;
 use super::table::Table;
 use super::{Done, human};
 use crate::maintain::check::{Checked, check};
-use crate::repository::LockKind;
 use crate::repository::check::{CheckOptions, Object, ReadData};
+use crate::repository::{Lock, LockKind};
 use crate::stack::{ByteSize, Name};
 
 /// Check the repository, and name the recovery points that damage touches
@@ -38,7 +38,7 @@ pub async fn run(args: &Args, session: &Session) -> Done {
     let options = CheckOptions { read_data, seed: rand::random() };
     let home = session.home().await?;
     session.show_progress();
-    let work = async || -> Result<Checked, Failed> { Ok(check(&home, &options, &session.cx).await?) };
+    let work = async |_: &Lock| -> Result<Checked, Failed> { Ok(check(&home, &options, &session.cx).await?) };
     let checked = home.locked(LockKind::Shared, args.lock.lock_wait, &session.cx, work).await?;
     session.print_with(&checked, checked.category())
 }

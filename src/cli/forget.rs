@@ -13,8 +13,8 @@ use super::{Done, human};
 use crate::failure::Category;
 use crate::maintain::forget::{self, ForgetPlan, apply, plan_forget};
 use crate::point::Home;
-use crate::repository::LockKind;
 use crate::repository::forget::Policy;
+use crate::repository::{Lock, LockKind};
 use crate::stack::{Retention, duration};
 
 /// Drop recovery points that no retention rule keeps
@@ -96,7 +96,7 @@ pub async fn run(args: &Args, session: &Session) -> Done {
     let plan = if args.dry_run {
         plan_forget(&home, &policy, &session.cx).await?
     } else {
-        let work = async || -> Result<ForgetPlan, Failed> {
+        let work = async |_: &Lock| -> Result<ForgetPlan, Failed> {
             let plan = plan_forget(&home, &policy, &session.cx).await?;
             apply(&home, &plan, &session.cx).await?;
             Ok(plan)

@@ -15,7 +15,7 @@ use super::session::Session;
 use super::table::Table;
 use crate::maintain::init::InitError;
 use crate::maintain::password;
-use crate::repository::{KeyCost, KeyId, KeyInfo, LockKind};
+use crate::repository::{KeyCost, KeyId, KeyInfo, Lock, LockKind};
 use crate::stack::{Name, Secret, SecretSource};
 
 /// List, add, remove and change the passwords that open the repository
@@ -138,14 +138,14 @@ impl Shown for Changed {
 async fn add(new: &NewPassword, session: &Session) -> Done {
     let home = session.home().await?;
     let secret = new.read(&home.stack.name)?;
-    let add = async || home.repository.add_key(&secret, KeyCost::default()).await;
+    let add = async |_: &Lock| home.repository.add_key(&secret, KeyCost::default()).await;
     let key = home.locked(LockKind::Shared, new.lock.lock_wait, &session.cx, add).await?;
     session.print(&Changed { key, action: "added", advice: "" })
 }
 
 async fn remove(remove: &Remove, session: &Session) -> Done {
     let home = session.home().await?;
-    let work = async || -> Result<KeyId, Failed> {
+    let work = async |_: &Lock| -> Result<KeyId, Failed> {
         let key = find(&home.repository.keys().await?, &remove.key)?;
         home.repository.remove_key(&key).await?;
         Ok(key)
@@ -157,7 +157,7 @@ async fn remove(remove: &Remove, session: &Session) -> Done {
 async fn change(new: &NewPassword, session: &Session) -> Done {
     let home = session.home().await?;
     let secret = new.read(&home.stack.name)?;
-    let change = async || home.repository.change_key(&secret, KeyCost::default()).await;
+    let change = async |_: &Lock| home.repository.change_key(&secret, KeyCost::default()).await;
     let key = home.locked(LockKind::Shared, new.lock.lock_wait, &session.cx, change).await?;
     let advice = " is in use now, the former is removed; let the Stack document's `spec.repository.password` lead to the \
                   new password";

@@ -21,6 +21,8 @@ mod forget;
 mod init;
 mod key;
 mod points;
+mod prune;
+mod repair;
 mod snapshot;
 mod unlock;
 
@@ -97,6 +99,8 @@ async fn dispatch(command: Command, session: &Session) -> Done {
         Command::Points(args) => points::run(&args, session).await,
         Command::Check(args) => check::run(&args, session).await,
         Command::Forget(args) => forget::run(&args, session).await,
+        Command::Prune(args) => prune::run(&args, session).await,
+        Command::Repair(args) => repair::run(&args, session).await,
         Command::Unlock(args) => unlock::run(&args, session).await,
         Command::Key(args) => key::run(&args, session).await,
         Command::Completions(args) => completions::run(&args, session),

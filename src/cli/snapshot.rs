@@ -11,7 +11,7 @@ use super::table::Table;
 use super::{Done, human};
 use crate::failure::Category;
 use crate::point::{Home, Points, load};
-use crate::repository::{LockKind, WriterOptions};
+use crate::repository::{Lock, LockKind, WriterOptions};
 use crate::snapshot::{Forecast, Options, SnapshotPlan, Taken, plan, prepare, snapshot};
 use crate::stack::{ByteSize, Name, duration};
 
@@ -54,8 +54,8 @@ pub async fn run(args: &Args, session: &Session) -> Done {
     if args.dry_run {
         return dry_run(args, &home, session).await;
     }
-    let taken =
-        home.locked(LockKind::Shared, args.lock.lock_wait, &session.cx, async || take(args, &home, session).await);
+    let taken = home
+        .locked(LockKind::Shared, args.lock.lock_wait, &session.cx, async |_: &Lock| take(args, &home, session).await);
     let taken = taken.await?;
     let warned = taken.record.warning_count() > 0;
     session.print_with(&Details::of(taken), warned.then_some(Category::Warnings))

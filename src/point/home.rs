@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Owner, PointError, owner};
 use crate::context::Context;
-use crate::repository::{LockKind, Repository, RepositoryError};
+use crate::repository::{Lock, LockKind, Repository, RepositoryError};
 use crate::stack::{SecretError, SecretSource, Stack};
 use crate::storage::{Limits, S3Credentials, S3Spec, SharedStore, StoreSpec};
 
@@ -39,10 +39,10 @@ impl Home {
         kind: LockKind,
         wait: Duration,
         cx: &Context,
-        work: impl AsyncFnOnce() -> Result<T, E>,
+        work: impl AsyncFnOnce(&Lock) -> Result<T, E>,
     ) -> Result<T, E> {
         let lock = self.repository.lock(kind, wait, cx).await?;
-        let result = work().await;
+        let result = work(&lock).await;
         match lock.release().await {
             Err(lost @ RepositoryError::LockLost { .. }) => Err(lost.into()),
             Err(error) => {

@@ -63,6 +63,7 @@ struct Run<'a> {
 pub async fn snapshot(home: &Home, prepared: Prepared, options: Options, cx: &Context) -> Result<Taken, SnapshotError> {
     let Prepared { plan, mut databases, forecast } = prepared;
     let writer = home.repository.writer(options.writer.clone());
+    writer.stop_on(&cx.cancel);
     let (id, time, begun) = (PointId::random(), cx.clock.now(), Instant::now());
     let run = Run { home, plan, options, id, time, begun, writer, cx };
     tracing::info!(point = %id, "a recovery point is begun");

@@ -21,7 +21,11 @@ fn init_makes_a_repository_once_and_refuses_a_stranger() {
     for command in ["init", "points", "snapshot"] {
         let refused = world.run(&[command]);
         assert_eq!(refused.code, 2, "{command}: {}", refused.stderr);
-        assert!(refused.stderr.contains("belongs to the stack `shop`, not to `other`"), "{command}: {}", refused.stderr);
+        assert!(
+            refused.stderr.contains("belongs to the stack `shop`, not to `other`"),
+            "{command}: {}",
+            refused.stderr
+        );
     }
 }
 
@@ -31,7 +35,11 @@ fn init_says_what_losing_the_password_means_and_refuses_one_that_can_be_guessed(
     std::fs::write(world.path("password"), "shop-backup-2026").unwrap();
     let refused = world.run(&["init"]);
     assert_eq!(refused.code, 2);
-    assert!(refused.stderr.contains("too easy to guess") && refused.stderr.contains("openssl rand"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("too easy to guess") && refused.stderr.contains("openssl rand"),
+        "{}",
+        refused.stderr
+    );
     assert!(!world.path("store/stack.json").exists(), "a refusal changes nothing");
     let made = world.run(&["init", "--allow-weak-password"]);
     assert_eq!(made.code, 0);
@@ -70,7 +78,8 @@ fn an_unknown_field_is_2_with_its_line() {
     let world = World::bare("field", "  data:\n  - {name: files, volume: {pth: files}}\n");
     let refused = world.run(&["snapshot"]);
     assert_eq!(refused.code, 2);
-    let expected = format!("{}:9:28: spec.data[0].volume.pth: `pth` is not known here", world.path("stack.yaml").display());
+    let expected =
+        format!("{}:9:28: spec.data[0].volume.pth: `pth` is not known here", world.path("stack.yaml").display());
     assert!(refused.stderr.contains(&expected), "{}", refused.stderr);
 }
 
@@ -107,7 +116,11 @@ fn no_password_is_written_anywhere() {
         let ran = world.run(&[args, &loud].concat());
         assert!(matches!(ran.code, 0 | 3), "{args:?}: {}", ran.stderr);
         assert!(!ran.stdout.contains(PASSWORD) && !ran.stderr.contains(PASSWORD), "{args:?}");
-        assert!(ran.stderr.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{}", ran.stderr);
+        assert!(
+            ran.stderr.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()),
+            "{}",
+            ran.stderr
+        );
     }
     assert!(!crate::world::any_file_holds(&world.path("store"), PASSWORD));
 }

@@ -13,7 +13,10 @@ fn ids(world: &World) -> Vec<String> {
 
 #[test]
 fn points_of_a_folder_are_listed_kept_and_forgotten() {
-    let world = World::new("points", "  data:\n  - {name: files, volume: {path: files}}\n  - {name: more, volume: {path: more}}\n");
+    let world = World::new(
+        "points",
+        "  data:\n  - {name: files, volume: {path: files}}\n  - {name: more, volume: {path: more}}\n",
+    );
     world.write("files/a", "hello");
     world.write("more/b", "there");
     let first = world.json(&["snapshot"]);
@@ -33,7 +36,12 @@ fn points_of_a_folder_are_listed_kept_and_forgotten() {
         plan["points"].as_array().unwrap().iter().map(|fate| (&fate["id"], &fate["keep"])).collect();
     assert_eq!(
         fates,
-        [(&third, &json!(true)), (&partial["point"]["id"], &json!(true)), (&second, &json!(false)), (&first["point"]["id"], &json!(true))]
+        [
+            (&third, &json!(true)),
+            (&partial["point"]["id"], &json!(true)),
+            (&second, &json!(false)),
+            (&first["point"]["id"], &json!(true))
+        ]
     );
     assert_eq!(ids(&world).len(), 4, "a dry run drops nothing");
     world.json(&["forget", "--keep-last", "1"]);
@@ -59,7 +67,10 @@ fn a_point_whose_member_is_gone_is_broken_and_never_latest() {
     let checked = world.run(&["check", "-o", "json"]);
     assert_eq!(checked.code, 20);
     let checked: Value = serde_json::from_str(&checked.stdout).unwrap();
-    assert_eq!((&checked["points"][0]["id"], &checked["points"][0]["data"]), (&broken["point"]["id"], &json!(["files"])));
+    assert_eq!(
+        (&checked["points"][0]["id"], &checked["points"][0]["data"]),
+        (&broken["point"]["id"], &json!(["files"]))
+    );
 }
 
 #[test]

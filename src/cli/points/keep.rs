@@ -11,7 +11,7 @@ use crate::cli::report::Failed;
 use crate::cli::session::Session;
 use crate::cli::{Done, human};
 use crate::point::{Home, Keep, PointId, keep, load, unkeep as remove};
-use crate::repository::LockKind;
+use crate::repository::{Lock, LockKind};
 use crate::stack::duration;
 
 #[derive(Debug, clap::Args)]
@@ -47,7 +47,7 @@ pub async fn keep_point(args: &KeepArgs, session: &Session) -> Done {
     let now = session.cx.clock.now();
     let until = args.until.as_deref().map(|text| until(text, now, &TimeZone::system())).transpose()?;
     let home = session.home().await?;
-    let work = async || store(args, until, now, &home).await;
+    let work = async |_: &Lock| store(args, until, now, &home).await;
     let kept = home.locked(LockKind::Shared, args.lock.lock_wait, &session.cx, work).await?;
     session.print(&Result { point: kept.point, kept: Some(kept) })
 }
@@ -65,7 +65,7 @@ async fn store(
 
 pub async fn unkeep(args: &UnkeepArgs, session: &Session) -> Done {
     let home = session.home().await?;
-    let work = async || -> std::result::Result<PointId, Failed> {
+    let work = async |_: &Lock| -> std::result::Result<PointId, Failed> {
         let points = load(&home.repository, &home.stack.name).await?;
         let point = points.find(&args.point)?;
         remove(&home, point).await?;

@@ -10,10 +10,11 @@ mod state;
 mod upload;
 mod worker;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::{BlobId, BlobKind, NodeKind, Repository, RepositoryError, Tree, TreeId};
 use packs::OpenPacks;
@@ -73,7 +74,8 @@ impl Repository {
         for number in 0..workers {
             worker::start(number, Arc::clone(&pipeline));
         }
-        Writer { inner: Arc::new(Owner { pipeline, runtime: tokio::runtime::Handle::current() }) }
+        let runtime = tokio::runtime::Handle::current();
+        Writer { inner: Arc::new(Owner { pipeline, runtime, watch: OnceLock::new() }) }
     }
 }
 
@@ -89,10 +91,15 @@ pub struct Writer {
 struct Owner {
     pipeline: Arc<Pipeline>,
     runtime: tokio::runtime::Handle,
+    /// What [`Writer::stop_on`] has begun.
+    watch: OnceLock<tokio::task::AbortHandle>,
 }
 
 impl Drop for Owner {
     fn drop(&mut self) {
+        if let Some(watch) = self.watch.get() {
+            watch.abort();
+        }
         self.pipeline.state.queue.close();
     }
 }
@@ -106,6 +113,21 @@ struct Pipeline {
 }
 
 impl Writer {
+    /// Ends the writer with `Cancelled` as soon as `cancel` fires: whoever waits for room, for an upload or for
+    /// [`Self::finish`] is woken at once, however slow the store is. Only the first call counts.
+    pub fn stop_on(&self, cancel: &CancellationToken) {
+        let (state, cancel) = (Arc::downgrade(&self.inner.pipeline.state), cancel.clone());
+        self.inner.watch.get_or_init(|| {
+            let watch = async move {
+                cancel.cancelled().await;
+                if let Some(state) = state.upgrade() {
+                    state.fail(RepositoryError::Cancelled);
+                }
+            };
+            self.inner.runtime.spawn(watch).abort_handle()
+        });
+    }
+
     /// A new file: feed it bytes, finish it, put the [`FileContent`] into a node.
     pub fn file(&self) -> FileSink {
         FileSink::new(self.clone())

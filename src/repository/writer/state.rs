@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
+use tokio_util::sync::CancellationToken;
+
 use super::super::index::Index;
 use super::super::pack::PackedBlob;
 use super::super::{BlobId, BlobKind, Repository, RepositoryError};
@@ -20,6 +22,8 @@ pub struct State {
     /// Claimed by somebody and not yet in an index.
     under_way: Mutex<HashSet<(BlobKind, BlobId)>>,
     failure: OnceLock<Arc<RepositoryError>>,
+    /// Fires when there is a failure.
+    pub stopped: CancellationToken,
     new_blobs: AtomicU64,
     new_bytes: AtomicU64,
     stored_bytes: AtomicU64,
@@ -34,6 +38,7 @@ impl State {
             queue: Queue::new(),
             under_way: Mutex::default(),
             failure: OnceLock::new(),
+            stopped: CancellationToken::new(),
             new_blobs: AtomicU64::new(0),
             new_bytes: AtomicU64::new(0),
             stored_bytes: AtomicU64::new(0),
@@ -44,6 +49,7 @@ impl State {
     /// Notes what went wrong first and stops everything.
     pub fn fail(&self, error: RepositoryError) {
         self.failure.get_or_init(|| Arc::new(error));
+        self.stopped.cancel();
         self.queue.close();
     }
 

@@ -74,9 +74,17 @@ impl Uploads {
         self.write_index().await
     }
 
-    /// Waits for one upload.
+    /// Waits for one upload; gives all of them up when the writer has failed or was told to stop.
     async fn join(&mut self) -> Result<(), RepositoryError> {
-        let Some(result) = self.running.join_next().await else { return Ok(()) };
+        let joined = tokio::select! {
+            biased;
+            () = self.state.stopped.cancelled() => {
+                self.running.abort_all();
+                return Err(self.state.failed());
+            }
+            joined = self.running.join_next() => joined,
+        };
+        let Some(result) = joined else { return Ok(()) };
         self.stored.push(result.map_err(|_| RepositoryError::WorkerLost)??);
         let blobs: usize = self.stored.iter().map(|pack| pack.blobs.len()).sum();
         if blobs >= MAX_BLOBS_PER_FILE || self.since.elapsed() >= INDEX_AGE {

@@ -128,6 +128,9 @@ async fn carry_out(
         return Ok(restored);
     }
     options.observer.reached(Step::Verified).await;
+    if cx.cancel.is_cancelled() {
+        return Err(RestoreError::Cancelled); // whoever waited with us at this step has decided against the swap
+    }
     let swaps = hand_over(keeper, provisioned, options, cx, &mut restored.notes).await?;
     promote::promote(
         keeper,
