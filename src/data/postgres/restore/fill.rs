@@ -17,7 +17,7 @@ use super::files::Files;
 use super::schedule::{Schedule, TaskId};
 use super::schema::{self, Builder, Schema, Workshop};
 use super::server::Facts;
-use super::verify::{self, Allowed, Comparer};
+use super::verify::{self, Comparer};
 use super::work::{self, Job, Work};
 use super::{large_objects, load};
 use crate::context::Context;
@@ -34,6 +34,8 @@ pub struct Filler<'a> {
     pub facts: &'a Facts,
     pub connections: usize,
     pub verify: bool,
+    /// The databases may hold something already.
+    pub holds_more: bool,
 }
 
 /// A database that is filled, with its sessions still on it.
@@ -46,12 +48,12 @@ pub struct Filled {
 
 impl Filled {
     /// Compares what was not compared while it was filled, and leaves the database.
-    pub async fn verify(self, holds_more: bool) -> Result<Comparison, RestoreError> {
+    pub async fn verify(self) -> Result<Comparison, RestoreError> {
         let Some(worker) = self.workers.into_iter().next() else { return Ok(Comparison::default()) };
         let (Some(comparer), Some(shared)) = (&worker.comparer, &worker.shared.verifying) else {
             return Ok(Comparison::default());
         };
-        comparer.the_rest(&Allowed { more: holds_more, left_out: &self.skipped }).await?;
+        comparer.the_rest(&self.skipped).await?;
         Ok(shared.result())
     }
 }
@@ -116,7 +118,7 @@ impl Filler<'_> {
             schema: Arc::clone(schema),
             jobs: Mutex::default(),
             loading: cx.progress.task(format!("load {}", database.name), all, tables),
-            verifying: self.verify.then(|| Arc::new(verify::Shared::new(self.files, database, cx))),
+            verifying: self.verify.then(|| Arc::new(verify::Shared::new(self.files, database, self.holds_more, cx))),
         }
     }
 

@@ -58,14 +58,14 @@ impl Marker {
 /// PostgreSQL cuts longer names off without a word.
 pub const LONGEST_NAME: usize = 63;
 
-/// Between a database's name and the eight digits of the run's hash.
+/// Between a database's name and the eight digits of the hash.
 const BESIDE: &str = "__drydock_";
 const DIGITS: usize = 8;
 
-/// The name beside `database` in which `run` fills it: `<database>__drydock_<8 digits of the run's hash>`; whole run ids
-/// are too long for an identifier, the marker holds them.
+/// The name beside `database` in which `run` fills it: `<database>__drydock_<8 digits of a hash of run and name>`; whole
+/// run ids are too long for an identifier, the marker holds them; of long names the beginning alone is there.
 pub fn beside(database: &str, run: &str) -> String {
-    let hash = xxhash_rust::xxh3::xxh3_64(run.as_bytes()) >> 32;
+    let hash = xxhash_rust::xxh3::xxh3_64(format!("{run}/{database}").as_bytes()) >> 32;
     format!("{}{BESIDE}{hash:08x}", stem(database))
 }
 
@@ -81,10 +81,13 @@ pub fn stem_of_beside(name: &str) -> Option<&str> {
     valid.then_some(stem)
 }
 
-/// The name under which a replaced database is kept: `<database>_before_<UTC>`.
-pub fn former(database: &str, now: jiff::Timestamp) -> String {
-    let suffix = format!("_before_{}", now.strftime("%Y%m%dT%H%M%SZ"));
-    format!("{}{suffix}", cut(database, LONGEST_NAME - suffix.len()))
+/// The name under which a replaced database is kept: `<database>_before_<UTC>`, with a number behind it where two of one
+/// second would be called the same. In lower case, so that nobody needs to quote it.
+pub fn former(database: &str, now: jiff::Timestamp, is_taken: impl Fn(&str) -> bool) -> String {
+    let date = now.strftime("_before_%Y%m%dt%H%M%Sz").to_string();
+    let suffixes = std::iter::once(date.clone()).chain((2..).map(|n| format!("{date}_{n}")));
+    let names = suffixes.map(|suffix| format!("{}{suffix}", cut(database, LONGEST_NAME - suffix.len())));
+    names.into_iter().find(|name| !is_taken(name)).expect("the names do not end")
 }
 
 fn cut(name: &str, room: usize) -> &str {
@@ -101,7 +104,9 @@ mod tests {
     #[test]
     fn names_beside_fit_into_an_identifier_and_say_what_they_are() {
         let now = "2026-11-23T08:05:09Z".parse().unwrap();
-        assert_eq!(former("chatwoot", now), "chatwoot_before_20261123T080509Z");
+        assert_eq!(former("chatwoot", now, |_| false), "chatwoot_before_20261123t080509z");
+        let taken = |name: &str| name.ends_with('z');
+        assert_eq!(former("chatwoot", now, taken), "chatwoot_before_20261123t080509z_2");
         let long = beside(&"ж".repeat(31), "restore-papg-20261123T080509Z-1");
         assert!(long.len() <= 63 && long.starts_with("жжж") && long.contains("__drydock_"), "{long}");
         assert_ne!(beside("a", "run-1"), beside("a", "run-2"));

@@ -122,7 +122,7 @@ async fn carry_out(
     options.observer.reached(Step::Provisioned).await;
     let filled = fill(files, plan, spec, options, provisioned, cx).await?; // tables are compared as they are done
     options.observer.reached(Step::Filled).await;
-    let comparison = verify(filled, options).await?;
+    let comparison = verify(filled).await?;
     let mut restored = Restored { promoted: false, databases: Vec::new(), notes: notes(plan, provisioned), comparison };
     if !restored.comparison.holds() {
         return Ok(restored);
@@ -163,6 +163,7 @@ async fn fill(
         facts: &plan.facts,
         connections: spec.connections,
         verify: options.verify,
+        holds_more: options.allow_not_empty,
     };
     let mut all = Vec::new();
     for place in &provisioned.places {
@@ -173,10 +174,10 @@ async fn fill(
     Ok(all)
 }
 
-async fn verify(filled: Vec<Filled>, options: &RestoreOptions) -> Result<Comparison, RestoreError> {
+async fn verify(filled: Vec<Filled>) -> Result<Comparison, RestoreError> {
     let mut comparison = Comparison::default();
     for one in filled {
-        comparison.absorb(one.verify(options.allow_not_empty).await?);
+        comparison.absorb(one.verify().await?);
     }
     Ok(comparison)
 }
@@ -189,16 +190,18 @@ async fn hand_over(
     cx: &Context,
     notes: &mut Vec<String>,
 ) -> Result<Vec<Swap>, RestoreError> {
+    let mut taken: Vec<String> = server::databases(&keeper.session).await?.into_keys().collect();
     let mut swaps = Vec::new();
     for place in provisioned.places.iter().filter(|place| place.made) {
         notes.extend(database::apply(&keeper.session, &place.name, place.plan.properties()).await?);
         let database = place.plan.target.clone();
-        let former = || marker::former(&database, cx.clock.now());
+        let former = marker::former(&database, cx.clock.now(), |name| taken.iter().any(|other| other == name));
+        taken.push(former.clone());
         let was_open = place.plan.live_is_open;
         swaps.push(Swap {
             beside: place.name.clone(),
             run: options.run.clone(),
-            replaces: (place.plan.action == Action::Replace).then(|| Replaced { former: former(), was_open }),
+            replaces: (place.plan.action == Action::Replace).then_some(Replaced { former, was_open }),
             comment: place.plan.properties().comment.clone(),
             database,
         });

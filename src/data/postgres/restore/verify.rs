@@ -29,13 +29,15 @@ pub struct Shared {
     pub database: Database,
     pub comparison: Mutex<Comparison>,
     pub progress: Arc<Task>,
+    /// The database held something before; what was not recorded is no difference.
+    holds_more: bool,
 }
 
 impl Shared {
-    pub fn new(files: &Files, database: &Database, cx: &Context) -> Self {
+    pub fn new(files: &Files, database: &Database, holds_more: bool, cx: &Context) -> Self {
         let bytes = database.tables.iter().map(|table| table.bytes).sum();
         let progress = cx.progress.task(format!("verify {}", database.name), bytes, database.tables.len() as u64);
-        Self { files: files.clone(), database: database.clone(), comparison: Mutex::default(), progress }
+        Self { files: files.clone(), database: database.clone(), comparison: Mutex::default(), progress, holds_more }
     }
 
     pub fn result(&self) -> Comparison {
@@ -76,18 +78,20 @@ impl Comparer {
     }
 
     pub async fn large_objects(&self) -> Result<(), RestoreError> {
+        let Shared { files, database, holds_more, .. } = &*self.shared;
         let mut comparison = Comparison::default();
-        large_objects::compare(&self.session, &self.shared.files, &self.shared.database, &mut comparison).await?;
+        large_objects::compare(&self.session, files, database, *holds_more, &mut comparison).await?;
         self.absorb(comparison);
         Ok(())
     }
 
-    /// Compares what is neither a table nor a large object.
-    pub async fn the_rest(&self, allowed: &Allowed<'_>) -> Result<(), RestoreError> {
+    /// Compares what is neither a table nor a large object; entries that only a superuser may create were `left_out`.
+    pub async fn the_rest(&self, left_out: &[Entry]) -> Result<(), RestoreError> {
         let mut comparison = Comparison::default();
         sequences(&self.session, &self.shared.database, &mut comparison).await?;
         let recorded = self.shared.files.read(&self.shared.database.objects.file).await?;
-        objects(&self.session, &String::from_utf8_lossy(&recorded), allowed, &mut comparison).await?;
+        let recorded = String::from_utf8_lossy(&recorded);
+        objects(&self.session, &recorded, left_out, self.shared.holds_more, &mut comparison).await?;
         self.absorb(comparison);
         Ok(())
     }
@@ -127,7 +131,7 @@ pub async fn database(
     connections: usize,
     cx: &Context,
 ) -> Result<Comparison, RestoreError> {
-    let shared = Arc::new(Shared::new(files, database, cx));
+    let shared = Arc::new(Shared::new(files, database, false, cx));
     let work = work::comparison(database);
     let jobs = Arc::new(work.jobs);
     let mut members = Vec::new();
@@ -137,7 +141,7 @@ pub async fn database(
     }
     let circle = |source| RestoreError::Order { database: database.name.clone(), source };
     let members = crew::work(members, Schedule::new(work.needs).map_err(circle)?, &cx.cancel).await?;
-    members[0].comparer.the_rest(&Allowed::default()).await?;
+    members[0].comparer.the_rest(&[]).await?;
     Ok(shared.result())
 }
 
@@ -299,29 +303,21 @@ fn state(value: &str, called: bool) -> String {
     if called { value.to_owned() } else { format!("{value}, not called") }
 }
 
-/// Deviations from the recorded list of objects that are known and said elsewhere.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Allowed<'a> {
-    /// The database held something before.
-    pub more: bool,
-    /// What only a superuser may create.
-    pub left_out: &'a [Entry],
-}
-
 /// Compares the list of schema objects with the recorded one.
 async fn objects(
     session: &Session,
     recorded: &str,
-    allowed: &Allowed<'_>,
+    left_out: &[Entry],
+    holds_more: bool,
     comparison: &mut Comparison,
 ) -> Result<(), RestoreError> {
     let found = super::super::objects::list(session).await?;
     let found: BTreeSet<&str> = found.iter().map(String::as_str).collect();
     let recorded: BTreeSet<&str> = recorded.lines().collect();
-    for missing in recorded.difference(&found).filter(|line| !is_left_out(line, allowed.left_out)) {
+    for missing in recorded.difference(&found).filter(|line| !is_left_out(line, left_out)) {
         comparison.differs(*missing, "one", "nothing");
     }
-    if !allowed.more {
+    if !holds_more {
         for more in found.difference(&recorded) {
             comparison.differs(*more, "none", "one");
         }
