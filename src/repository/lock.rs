@@ -3,7 +3,7 @@
 //! ages are differences between two times of the store's clock, taken from the lock files themselves.
 //! Source: restic `internal/restic/lock.go`; what 0.18 does where 0.14 differs.
 //!
-//! The order is in `docs/ordering.md`: a lock is written *before* the others are looked at, so that of two that come at
+//! The order is in `docs/ordering.md` (R5 to R7): a lock is written *before* the others are looked at, so that of two that come at
 //! once at least one sees the other; a refresh writes the new file before it removes the old one.
 
 mod document;

@@ -1,6 +1,6 @@
 //! Gives back the space of what no snapshot reaches. Owns the order in which nothing is ever missing:
 //! pack without index → copy what is needed elsewhere → its index → index without the old packs → old index → old packs.
-//! A crash between any two leaves what the next run finishes (`docs/ordering.md`, R6 to R9); refuses a repository
+//! A crash between any two leaves what the next run finishes (`docs/ordering.md`, R8 to R12); refuses a repository
 //! in which anything that a snapshot needs is missing, because then its idea of "not needed" is not to be trusted.
 
 mod gather;

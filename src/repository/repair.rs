@@ -1,5 +1,5 @@
 //! Brings back an index that is lost, damaged or wrong, from what the packs' own headers say. Owns the order: new index
-//! files first, then the bad ones go. Refuses to touch a pack: what no header vouches for is reported and stays.
+//! files first, then the bad ones go (`docs/ordering.md`, R13). Refuses to touch a pack: what no header vouches for is reported and stays.
 
 #[cfg(test)]
 mod tests;
