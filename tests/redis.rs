@@ -1,4 +1,5 @@
 //! Redis 6.2 and 7.0, taken into a repository and brought back. The judges are `DEBUG DIGEST` and redis-server itself.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "redis/capture.rs"]
 mod capture;

@@ -5,6 +5,7 @@
 mod error;
 pub mod postgres;
 pub mod redis;
+pub mod references;
 pub mod tls;
 pub mod volume;
 
