@@ -41,7 +41,7 @@ fn holds_what_psql_copies(server: &Postgres, taken: &Taken) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_table_is_what_psql_copies() {
     let store = Store::new().await;
     for version in VERSIONS {
@@ -63,7 +63,7 @@ async fn every_table_is_what_psql_copies() {
 
 /// `RESTORE.md` is a runbook: its commands, run as they stand on an empty server, bring back what pg_dump cannot tell
 /// from the original.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn by_hand_with_stock_tools_everything_comes_back() {
     let store = Store::new().await;
     for version in VERSIONS {

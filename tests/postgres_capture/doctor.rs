@@ -11,7 +11,7 @@ fn told(findings: &[Finding], severity: Severity) -> Vec<&str> {
     findings.iter().filter(|f| f.severity == severity).map(|f| f.detail.as_str()).collect()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_healthy_server_is_called_good_in_every_version() {
     for version in VERSIONS {
         let server = server(version);
@@ -30,7 +30,7 @@ async fn a_healthy_server_is_called_good_in_every_version() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_plain_role_may_not_read_is_named_with_the_grant_that_helps() {
     for version in ["9.5", "16"] {
         let server = server(version);
@@ -63,7 +63,7 @@ async fn what_a_plain_role_may_not_read_is_named_with_the_grant_that_helps() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_not_there_and_a_database_that_is_not_are_problems() {
     let nobody = spec_of(&format!("{{host: 127.0.0.1, port: {}, user: x, database: y}}", crate::support::free_port()));
     let findings = postgres::doctor("app", &nobody, &Context::default()).await;

@@ -172,6 +172,7 @@ pub fn copied_by_psql(server: &Postgres, database: &str, copy: &str) -> Vec<u8> 
             copy,
         ])
         .env("PGOPTIONS", pinned)
+        .env("PGCLIENTENCODING", "UTF8")
         .output()
         .unwrap();
     assert!(output.status.success(), "{copy}: {}", String::from_utf8_lossy(&output.stderr));

@@ -97,7 +97,7 @@ impl Postgres {
     /// Runs `sql`, stops at the first error, and returns unaligned tuples.
     pub fn psql(&self, database: &str, sql: &str) -> String {
         let mut command = self.client(Path::new("psql"), database);
-        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql]);
+        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql]).env("PGCLIENTENCODING", "UTF8");
         run(&mut command).trim_end().to_owned()
     }
 
@@ -146,5 +146,35 @@ fn as_servers_user(program: &Path) -> Command {
         command
     } else {
         Command::new(program)
+    }
+}
+
+impl Postgres {
+    /// A hot standby that follows this server; needs clients of its version (15).
+    pub fn start_standby(&self, settings: &[&str]) -> Self {
+        let folder = Folder::new(&format!("pg-{}-standby", self.version));
+        give_away(folder.path());
+        let data = folder.path().join("data");
+        let mut backup = as_servers_user(&cache().join(format!("pg-{}/bin/pg_basebackup", self.version)));
+        backup.args([
+            "-h",
+            "127.0.0.1",
+            "-U",
+            "postgres",
+            "-R",
+            "-X",
+            "stream",
+            "-c",
+            "fast",
+            "-p",
+            &self.port.to_string(),
+            "-D",
+        ]);
+        run(backup.arg(&data));
+        let port = free_port();
+        let server = Self::launch(self.version, &folder, port, settings);
+        let mut this = Self { version: self.version, port, server, folder };
+        this.wait();
+        this
     }
 }

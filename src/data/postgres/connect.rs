@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
+use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{CancelToken, Client, Row, SimpleQueryMessage};
@@ -78,14 +79,14 @@ impl Server {
     /// # Errors
     /// Every way in which a login fails has its own error; a server below 9.5 or above what is known is refused.
     pub async fn connect(&self, database: &str) -> Result<Session, PostgresError> {
-        let (client, tls) = self.log_in(database).await?;
+        let (client, connection) = self.log_in(database).await?;
         let mut session = Session {
             cancel: client.cancel_token(),
             client,
+            connection,
             server: self.clone(),
             database: database.to_owned(),
             version: Version(0),
-            tls,
         };
         session.version = session.read_version().await?;
         self.refuse_unknown(session.version)?;
@@ -120,7 +121,7 @@ impl Server {
         sql
     }
 
-    async fn log_in(&self, database: &str) -> Result<(Client, bool), PostgresError> {
+    async fn log_in(&self, database: &str) -> Result<(Client, JoinHandle<()>), PostgresError> {
         let (first, fallback) = match self.tls {
             Tls::Disable => (SslMode::Disable, None),
             Tls::Prefer => (SslMode::Prefer, Some(SslMode::Disable)),
@@ -139,7 +140,11 @@ impl Server {
         Err(self.why_not(database, &refused))
     }
 
-    async fn log_in_with(&self, database: &str, mode: SslMode) -> Result<(Client, bool), tokio_postgres::Error> {
+    async fn log_in_with(
+        &self,
+        database: &str,
+        mode: SslMode,
+    ) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
         let mut config = tokio_postgres::Config::new();
         config.host(&self.host).port(self.port).user(&self.user).dbname(database).application_name(APPLICATION);
         config.ssl_mode(mode).connect_timeout(CONNECT_TIMEOUT).keepalives_idle(KEEPALIVE);
@@ -147,8 +152,13 @@ impl Server {
             config.password(password.expose_secret());
         }
         let (client, connection) = config.connect(self.connector.clone()).await?;
-        tokio::spawn(connection); // ends with the client; an error reaches the client as "closed"
-        Ok((client, mode != SslMode::Disable))
+        // Ends with the client. An error reaches the client too, as "closed".
+        let connection = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(reason = error::reason(&error), "a connection to PostgreSQL ended");
+            }
+        });
+        Ok((client, connection))
     }
 
     fn why_not(&self, database: &str, error: &tokio_postgres::Error) -> PostgresError {
@@ -223,8 +233,7 @@ pub struct Session {
     pub server: Server,
     pub database: String,
     pub version: Version,
-    /// Whether TLS was asked for at login (with `prefer` the server may have declined).
-    pub tls: bool,
+    connection: JoinHandle<()>,
 }
 
 impl fmt::Debug for Session {
@@ -241,6 +250,13 @@ impl Session {
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Says goodbye and waits until the connection is closed: its locks are free then, or will be at once.
+    pub async fn close(self) {
+        drop(self.client);
+        // A server that does not answer keeps nobody waiting; one that has ended the session has nothing to say.
+        let _ = tokio::time::timeout(CONNECT_TIMEOUT, self.connection).await;
     }
 
     /// `error` in our words, said of `what` we were doing.

@@ -44,7 +44,7 @@ pub struct OpenSource {
     exported: Vec<Exported>,
     superuser: bool,
     stop: Stop,
-    _watches: Vec<Watch>,
+    watches: Vec<Watch>,
 }
 
 /// Logs in, refuses what cannot be read rightly (poolers, versions, missing programs), and exports one snapshot of each
@@ -61,7 +61,7 @@ pub async fn open(spec: &PostgresSpec, cx: &Context) -> Result<OpenSource, Postg
         exported.push(export::export(&server, &database, &stop, cx).await?);
     }
     let watches = exported.iter().map(|e| Watch::over(e, spec.max_duration, stop.clone())).collect();
-    Ok(OpenSource { server, spec: spec.clone(), tools, exported, superuser, stop, _watches: watches })
+    Ok(OpenSource { server, spec: spec.clone(), tools, exported, superuser, stop, watches: watches })
 }
 
 struct Prepared {
@@ -174,9 +174,16 @@ impl OpenSource {
         Ok((record, sequences, objects))
     }
 
-    /// Ends the exported snapshots: vacuum is free again.
+    /// Ends the exported snapshots: vacuum is free again, and whoever waited for our locks.
     pub async fn close(self) {
-        drop(self);
+        for watch in self.watches {
+            watch.end().await;
+        }
+        for exported in self.exported {
+            if let Some(holder) = Arc::into_inner(exported.holder) {
+                holder.close().await;
+            }
+        }
     }
 
     fn server_record(&self) -> ServerRecord {

@@ -41,12 +41,12 @@ fn pieces_of(index: usize, relation: &Relation) -> Vec<Piece> {
         .collect()
 }
 
-/// A power of two, so that the next snapshot of a table that has grown cuts it at the same places and finds the same
-/// chunks. TOAST counts: a page may stand for megabytes.
+/// The nearest power of two, so that the next snapshot of a table that has grown cuts it at the same places and finds
+/// the same chunks. TOAST counts: a page may stand for megabytes.
 fn pages_a_piece(relation: &Relation) -> u64 {
     let bytes_a_page = (relation.bytes / relation.pages.max(1)).max(1);
     let pages = (PIECE_BYTES / bytes_a_page).max(1);
-    1 << pages.ilog2()
+    1 << (pages * 4 / 3).ilog2()
 }
 
 /// The statement that reads a piece, rows in `encoding`. A plain COPY reads the table itself without its children, as

@@ -112,9 +112,11 @@ impl Work {
             self.done.lock().unwrap_or_else(PoisonError::into_inner).insert((piece.relation, piece.part), stored);
             match self.take() {
                 Some(next) => piece = next,
-                None => return Ok(()),
+                None => break,
             }
         }
+        session.close().await;
+        Ok(())
     }
 
     fn take(&self) -> Option<Piece> {
@@ -144,8 +146,8 @@ impl Work {
         let sql = plan::statement(&self.exported.relations[piece.relation], piece, &self.exported.encoding);
         let mut copy = CopyOut::start(session, what, &sql).await?;
         while let Some(rows) = copy.next().await? {
-            digester.update(rows);
-            file.write(rows).await?;
+            digester.update(&rows);
+            file.write(&rows).await?;
             self.progress.add_bytes(rows.len() as u64);
         }
         Ok(())

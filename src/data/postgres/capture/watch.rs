@@ -34,6 +34,14 @@ impl Watch {
     }
 }
 
+impl Watch {
+    /// Stops looking, and lets go of the session.
+    pub async fn end(mut self) {
+        self.0.abort();
+        let _ = (&mut self.0).await; // aborted, or over already
+    }
+}
+
 impl Drop for Watch {
     fn drop(&mut self) {
         self.0.abort();

@@ -59,13 +59,13 @@ async fn look(report: &mut Report, spec: &PostgresSpec, cx: &Context) -> Result<
     if let Err(error) = session.refuse_pooler(&other).await {
         report.error(&error);
     }
-    drop(other);
+    other.close().await;
     server::look(report, &session, spec, names.len(), cx).await?;
     match Tools::find(spec.client_binaries.as_deref(), session.version, &server.address()).await {
         Ok(tools) => report.good(format!("pg_dump and pg_restore {} in {}", tools.version, tools.folder.display())),
         Err(error) => report.error(&error),
     }
-    drop(session);
+    session.close().await;
     for name in &names {
         match server.connect(name).await {
             Ok(session) => look_at_database(report, &session).await,
