@@ -22,6 +22,7 @@ pub(super) async fn dump(
 ) -> Result<FileContent, PostgresError> {
     let mut command = source.tools.command("pg_dump", &source.server, &exported.holder.database);
     command.args(SCHEMA_ARGUMENTS).arg(format!("--snapshot={}", exported.id));
+    command.arg(format!("--encoding={}", readable(&exported.encoding)));
     if let Some(timeout) = source.spec.lock_timeout {
         command.arg(format!("--lock-wait-timeout={}", timeout.as_millis()));
     }
@@ -33,6 +34,8 @@ pub(super) async fn globals(source: &OpenSource, writer: &Writer) -> Result<Stor
     let holder = &source.exported[0].holder;
     let mut command = source.tools.command("pg_dumpall", &source.server, &holder.database);
     command.args(["--globals-only", "-l", &holder.database]);
+    // By its environment: pg_dumpall has no option for it before 12.
+    command.env("PGCLIENTENCODING", readable(&source.exported[0].encoding));
     if !source.keeps_role_passwords() {
         command.arg("--no-role-passwords");
     }
@@ -46,6 +49,12 @@ pub(super) async fn globals(source: &OpenSource, writer: &Writer) -> Result<Stor
         tablespaces,
     };
     Ok(StoredGlobals { record, content })
+}
+
+/// Definitions are read as text again when they are restored: in UTF-8, whatever the database's own encoding is. Of
+/// SQL_ASCII nobody knows what it means.
+fn readable(encoding: &str) -> &str {
+    if encoding == "SQL_ASCII" { encoding } else { "UTF8" }
 }
 
 async fn store(command: tokio::process::Command, writer: &Writer) -> Result<FileContent, PostgresError> {

@@ -23,6 +23,20 @@ pub async fn create(
     mark(session, name, Some(&marker.text())).await
 }
 
+/// Gives the empty database to `owner`, where one may: what is made in it counts on his rights (CREATE in `public`).
+/// A refusal is said by [`apply`], at the end.
+pub async fn give(session: &Session, name: &str, owner: &str) -> Result<(), RestoreError> {
+    let (what, sql) = ownership(name, owner);
+    match session.batch(&format!("giving database `{name}` its {what}"), &sql).await {
+        Ok(()) | Err(PostgresError::Privilege { .. } | PostgresError::Query { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn ownership(name: &str, owner: &str) -> (String, String) {
+    (format!("owner {owner}"), format!("ALTER DATABASE {} OWNER TO {}", identifier(name), identifier(owner)))
+}
+
 fn creation(name: &str, properties: &Properties, tablespace: Option<&str>, version: Version) -> String {
     let Properties { encoding, collate, ctype, locale_provider, locale, icu_rules, .. } = properties;
     let mut sql = format!(
@@ -79,10 +93,7 @@ pub async fn apply(session: &Session, name: &str, properties: &Properties) -> Re
 
 fn statements(name: &str, properties: &Properties) -> Vec<(String, String)> {
     let database = identifier(name);
-    let mut all = vec![(
-        format!("owner {}", properties.owner),
-        format!("ALTER DATABASE {database} OWNER TO {}", identifier(&properties.owner)),
-    )];
+    let mut all = vec![ownership(name, &properties.owner)];
     let grants = grants::statements(&format!("DATABASE {database}"), &properties.owner, properties.grants.as_deref());
     all.extend(grants.into_iter().map(|sql| ("privileges".to_owned(), sql)));
     all.extend(properties.settings.iter().map(|setting| {

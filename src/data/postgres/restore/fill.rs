@@ -10,12 +10,13 @@ use super::super::manifest::{Database, Manifest, Table};
 use super::super::naming::qualified;
 use super::super::tools::Tools;
 use super::super::version::Version;
+use super::builder::{Builder, Workshop};
 use super::crew::{self, Member};
 use super::entries::{Entry, Pass};
 use super::error::RestoreError;
 use super::files::Files;
 use super::schedule::{Schedule, TaskId};
-use super::schema::{self, Builder, Schema, Workshop};
+use super::schema::{self, Schema};
 use super::server::Facts;
 use super::verify::{self, Comparer};
 use super::work::{self, Job, Work};
@@ -93,6 +94,7 @@ impl Filler<'_> {
         let privileged = entries(&schema.before.entries, Pass::Privileges);
         let privileged = privileged.chain(entries(&schema.after.entries, Pass::Privileges));
         in_order(&mut workers[0].builder, privileged, &cx.cancel).await?;
+        workers[0].builder.give_to_owners().await?;
         let last = work::plan_last(&schema.after.entries);
         let workers = run(workers, last, database, &cx.cancel).await?;
         remaining_statistics(&workers[0].builder.session, &cx.cancel).await?;
@@ -210,7 +212,10 @@ impl Member for Worker {
                 let (table, encoding) = (&database.tables[n], &database.properties.encoding);
                 load::table(session, &shared.files, encoding, table, &shared.manifest_settings, &shared.loading).await
             }
-            Job::LoadLargeObjects => large_objects::load(session, &shared.files, database, &shared.loading).await,
+            Job::LoadLargeObjects => {
+                let workshop = self.builder.workshop();
+                large_objects::load(session, &shared.files, database, workshop, &shared.loading).await
+            }
             Job::AllLoaded => Ok(()),
             Job::Create(n) => self.create(&shared.schema.after.entries[n], alone).await,
             Job::Verify(group) => match &self.comparer {

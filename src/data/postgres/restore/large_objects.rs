@@ -12,6 +12,7 @@ use super::super::connect::Session;
 use super::super::error::PostgresError;
 use super::super::manifest::{Database, Digest, LargeObject};
 use super::super::naming::{identifier, literal};
+use super::builder::Workshop;
 use super::error::RestoreError;
 use super::files::Files;
 use super::grants;
@@ -24,11 +25,18 @@ const OBJECTS_A_TRANSACTION: u64 = 200;
 /// How much of one is read with one call.
 const PIECE: i32 = 1 << 20;
 
-/// Makes every large object with its bytes, owner, privileges and comment.
-pub async fn load(session: &Session, files: &Files, database: &Database, progress: &Task) -> Result<(), RestoreError> {
+/// Makes every large object with its bytes, owner, privileges and comment. What one may not give away is said in
+/// `workshop`'s notes.
+pub async fn load(
+    session: &Session,
+    files: &Files,
+    database: &Database,
+    workshop: &Workshop,
+    progress: &Task,
+) -> Result<(), RestoreError> {
     let Some(list) = &database.large_objects.list else { return Ok(()) };
     let contents = contents(files, database).await?;
-    let loader = Loader::new(session, files, progress).await?;
+    let loader = Loader::new(session, files, workshop, progress).await?;
     let mut lines = files.lines(&list.file).await?;
     let mut loaded = 0;
     while let Some(line) = lines.next().await? {
@@ -61,17 +69,23 @@ async fn contents(files: &Files, database: &Database) -> Result<HashMap<u32, Vec
 struct Loader<'a> {
     session: &'a Session,
     files: &'a Files,
+    workshop: &'a Workshop,
     progress: &'a Task,
     create: Statement,
     append: Statement,
 }
 
 impl<'a> Loader<'a> {
-    async fn new(session: &'a Session, files: &'a Files, progress: &'a Task) -> Result<Self, RestoreError> {
+    async fn new(
+        session: &'a Session,
+        files: &'a Files,
+        workshop: &'a Workshop,
+        progress: &'a Task,
+    ) -> Result<Self, RestoreError> {
         let prepare = async |sql| session.client().prepare(sql).await.map_err(|e| session.explain(LOADING, &e));
         let create = prepare("SELECT pg_catalog.lo_from_bytea($1, $2)").await?;
         let append = prepare("SELECT pg_catalog.lo_put($1, $2, $3)").await?;
-        Ok(Self { session, files, progress, create, append })
+        Ok(Self { session, files, workshop, progress, create, append })
     }
 
     async fn load(&self, object: &LargeObject, content: Vec<BlobId>) -> Result<(), RestoreError> {
@@ -89,7 +103,24 @@ impl<'a> Loader<'a> {
             offset += piece.len() as u64;
         }
         self.progress.add_bytes(offset);
-        Ok(self.session.batch(&what, &self.properties(object)).await?)
+        self.give(&what, object).await
+    }
+
+    async fn give(&self, what: &str, object: &LargeObject) -> Result<(), RestoreError> {
+        let properties = self.properties(object);
+        if properties.is_empty() || self.workshop.superuser {
+            return Ok(self.session.batch(what, &properties).await?);
+        }
+        self.session.batch(what, "SAVEPOINT properties").await?;
+        match self.session.batch(what, &properties).await {
+            Err(PostgresError::Privilege { message, .. }) => {
+                self.session.batch(what, "ROLLBACK TO SAVEPOINT properties").await?;
+                let what = format!("without owner, privileges or comment ({})", message.message);
+                self.workshop.note(what, format!("large object {}", object.oid));
+                Ok(())
+            }
+            other => Ok(other?),
+        }
     }
 
     /// Without what is so already: most belong to who restores them and have neither privileges nor comments.

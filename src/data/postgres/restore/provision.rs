@@ -51,14 +51,15 @@ impl Provisioned {
         }
         let name = marker::beside(&one.target, &options.run);
         let marker = Marker::new(&options.run, &one.target, Stage::Filling);
-        let tablespace =
-            Some(one.properties().tablespace.as_str()).filter(|name| plan.facts.tablespaces.contains(*name));
-        if tablespace.is_none() {
-            let missing = &one.properties().tablespace;
-            self.notes
-                .push(format!("tablespace {missing} is not there: database {} is in the default one", one.target));
+        let wanted = &one.properties().tablespace;
+        let is_there = plan.facts.tablespaces.contains(wanted);
+        if !is_there {
+            self.notes.push(format!("tablespace {wanted} is not there: database {} is in the default one", one.target));
         }
+        // Who names the default one needs a privilege on it that nobody else needs.
+        let tablespace = (is_there && wanted != "pg_default").then_some(wanted.as_str());
         self.places.push(Place { plan: one.clone(), name: name.clone(), made: true });
-        database::create(&keeper.session, &name, &one.recorded.properties, tablespace, &marker).await
+        database::create(&keeper.session, &name, &one.recorded.properties, tablespace, &marker).await?;
+        database::give(&keeper.session, &name, &one.properties().owner).await
     }
 }
