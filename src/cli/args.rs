@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::{ArgAction, Parser, Subcommand};
 
 use super::{
-    check, completions, doctor, forget, init, key, output, points, progress, prune, repair, snapshot, telemetry, unlock,
+    check, completions, doctor, forget, init, key, output, points, progress, prune, repair, restore, snapshot,
+    telemetry, unlock,
 };
 use crate::stack::duration;
 
@@ -106,6 +107,7 @@ pub enum Command {
     Doctor(doctor::Args),
     Snapshot(snapshot::Args),
     Points(points::Args),
+    Restore(restore::Args),
     Check(check::Args),
     Forget(forget::Args),
     Prune(prune::Args),

@@ -23,8 +23,12 @@ mod key;
 mod points;
 mod prune;
 mod repair;
+mod restore;
 mod snapshot;
 mod unlock;
+
+#[cfg(test)]
+mod tests;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -97,6 +101,7 @@ async fn dispatch(command: Command, session: &Session) -> Done {
         Command::Doctor(args) => doctor::run(&args, session).await,
         Command::Snapshot(args) => snapshot::run(&args, session).await,
         Command::Points(args) => points::run(&args, session).await,
+        Command::Restore(args) => restore::run(&args, session).await,
         Command::Check(args) => check::run(&args, session).await,
         Command::Forget(args) => forget::run(&args, session).await,
         Command::Prune(args) => prune::run(&args, session).await,

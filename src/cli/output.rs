@@ -20,13 +20,13 @@ pub trait Shown: Serialize {
     fn text(&self) -> String;
 }
 
-/// Writes `result` to standard output. A reader that went away (`drydock points | head`) is no failure.
+/// Writes `result` to standard output, its text as `finish` makes it. A reader that went away (`drydock points | head`) is no failure.
 ///
 /// # Errors
 /// When standard output cannot be written, such as a full disk behind `>`.
-pub fn print(format: Format, result: &impl Shown) -> io::Result<()> {
+pub fn print(format: Format, result: &impl Shown, finish: impl Fn(&str) -> String) -> io::Result<()> {
     let mut text = match format {
-        Format::Text => result.text(),
+        Format::Text => finish(&result.text()),
         Format::Json => serde_json::to_string_pretty(result)?,
     };
     if !text.is_empty() && !text.ends_with('\n') {

@@ -93,7 +93,7 @@ impl Session {
     /// Prints `result` and ends with 0, or with `category`'s code.
     pub fn print_with(&self, result: &impl Shown, category: Option<Category>) -> Done {
         self.end_progress();
-        output::print(self.format, result).map_err(|error| {
+        output::print(self.format, result, |text| self.name_file(text)).map_err(|error| {
             Failed::new(Category::Unavailable, format!("cannot write to standard output: {error}"), None)
         })?;
         Ok(ExitCode::from(category.map_or(0, Category::exit_code)))

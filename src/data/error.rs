@@ -1,6 +1,7 @@
 //! The kinds' errors as one, for the verbs.
 
 use super::postgres::PostgresError;
+use super::postgres::restore::RestoreError;
 use super::redis::RedisError;
 use super::volume::VolumeError;
 use crate::failure::{Category, Failure};
@@ -9,6 +10,8 @@ use crate::failure::{Category, Failure};
 pub enum DataError {
     #[error(transparent)]
     Postgres(#[from] PostgresError),
+    #[error(transparent)]
+    PostgresRestore(#[from] RestoreError),
     #[error(transparent)]
     Redis(#[from] RedisError),
     #[error(transparent)]
@@ -22,6 +25,7 @@ impl Failure for DataError {
     fn category(&self) -> Category {
         match self {
             Self::Postgres(error) => error.category(),
+            Self::PostgresRestore(error) => error.category(),
             Self::Redis(error) => error.category(),
             Self::Volume(error) => error.category(),
             Self::NeedsCluster { .. } => Category::Usage,
@@ -31,6 +35,7 @@ impl Failure for DataError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Postgres(error) => error.hint(),
+            Self::PostgresRestore(error) => error.hint(),
             Self::Redis(error) => error.hint(),
             Self::Volume(error) => error.hint(),
             Self::NeedsCluster { .. } => Some("on one machine a volume is given as `path: /a/folder`".into()),

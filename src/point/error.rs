@@ -25,6 +25,8 @@ pub enum PointError {
     NotFound { wanted: String, stack: Name },
     #[error("there is no complete recovery point of the stack `{stack}` yet")]
     NoneComplete { stack: Name },
+    #[error("every complete recovery point of the stack `{stack}` is broken; the newest: {why}")]
+    AllBroken { stack: Name, why: String },
     #[error("`{wanted}` is the beginning of {} recovery points: {}", found.len(), found.join(", "))]
     Ambiguous { wanted: String, found: Vec<String> },
     #[error("recovery point {id} is broken: {why}")]
@@ -37,7 +39,9 @@ impl Failure for PointError {
             Self::Repository(error) => error.category(),
             Self::Storage(error) => error.category(),
             Self::Secret(error) => error.category(),
-            Self::Document { .. } | Self::NoFile { .. } | Self::Broken { .. } => Category::Integrity,
+            Self::Document { .. } | Self::NoFile { .. } | Self::Broken { .. } | Self::AllBroken { .. } => {
+                Category::Integrity
+            }
             Self::NotInitialised { .. } => Category::RepositoryMissing,
             Self::Newer { .. }
             | Self::OtherStack { .. }
@@ -52,7 +56,7 @@ impl Failure for PointError {
             Self::Repository(error) => error.hint(),
             Self::Storage(error) => error.hint(),
             Self::Secret(error) => error.hint(),
-            Self::Document { .. } | Self::NoFile { .. } | Self::Broken { .. } => {
+            Self::Document { .. } | Self::NoFile { .. } | Self::Broken { .. } | Self::AllBroken { .. } => {
                 Some("see what else is touched with `drydock check -f FILE --read-data`".into())
             }
             Self::Newer { .. } => Some("use the drydock that wrote it, or a newer one".into()),

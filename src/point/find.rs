@@ -1,6 +1,6 @@
 //! From what a person types to one recovery point.
 
-use super::{Point, PointError, Points};
+use super::{Point, PointError, Points, State};
 
 impl Points {
     /// `latest`, or the beginning of an id.
@@ -31,9 +31,17 @@ impl Points {
     /// The newest complete one.
     ///
     /// # Errors
-    /// [`PointError::NoneComplete`].
+    /// [`PointError::NoneComplete`], or [`PointError::AllBroken`] where there was one once.
     pub fn latest(&self) -> Result<&Point, PointError> {
-        let none = || PointError::NoneComplete { stack: self.stack.clone() };
+        let broken = self.points.iter().find_map(|point| match &point.state {
+            State::Broken(why) => Some(why.clone()),
+            State::Complete | State::Partial | State::Newer(_) => None,
+        });
+        let stack = self.stack.clone();
+        let none = || match broken {
+            Some(why) => PointError::AllBroken { stack, why },
+            None => PointError::NoneComplete { stack },
+        };
         self.points.iter().find(|point| point.is_complete()).ok_or_else(none)
     }
 }

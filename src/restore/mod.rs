@@ -1,1 +1,37 @@
-//! (being built)
+//! Brings a recovery point back, or a part of it. Owns the order plan → provision → fill → verify → promote over all data
+//! sets, and that what is live is replaced by what was verified only; what each kind does at each step lives in `data/`.
+//! Refuses to touch live data before a complete recovery point of it is there.
+
+mod database;
+mod error;
+mod folder;
+mod gate;
+mod in_place;
+pub mod kept;
+mod mend;
+mod plan;
+mod preview;
+mod report;
+mod root;
+mod safety;
+
+use crate::context::Context;
+use crate::point::Home;
+
+pub use error::RestoreError;
+pub use plan::{Options, Part, RestorePlan, Target, plan};
+pub use preview::{Action, PartPreview, Preview, preview};
+pub use report::{Former, Report, RestoredSet};
+
+/// Restores as `plan` says; returns what was compared, never just "ok". The caller holds a shared lock.
+///
+/// # Errors
+/// The data set that could not be restored, and which are restored already. One that differs from what was recorded is
+/// no error: see [`Report::holds`]; what is live is then as it was.
+pub async fn restore(home: &Home, plan: &RestorePlan, cx: &Context) -> Result<Report, RestoreError> {
+    match &plan.target {
+        Target::Folder(target) => folder::fill(home, plan, target, cx).await, // files, beside everything
+        Target::Databases(names) => database::fill(home, plan, names, cx).await, // new databases, beside the live ones
+        Target::InPlace => in_place::replace(home, plan, cx).await,           // the former kept, the safety point taken
+    }
+}

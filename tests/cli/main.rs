@@ -4,6 +4,7 @@
 mod support;
 
 mod refusals;
+mod restores;
 mod stop;
 mod story;
 mod world;

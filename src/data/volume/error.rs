@@ -108,7 +108,7 @@ impl Failure for VolumeError {
             }
             Self::MountInside { .. } => Some("unmount it first, or restore to another folder with `--to DIR`".into()),
             Self::Unfinished { run, .. } => {
-                Some(format!("resume or undo it first: `drydock restore --resume {run}` or `--undo {run}`"))
+                Some(format!("resume or undo it first: `drydock restore -f FILE --resume {run}`, or `--undo {run}`"))
             }
             Self::Changed { .. } => Some("stop what writes there, look at both, then resume or undo the run".into()),
             Self::Repository(error) => error.hint(),

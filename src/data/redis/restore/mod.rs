@@ -151,6 +151,25 @@ pub async fn restore(
     Ok(Restored { comparison, expired_keys, acl_users })
 }
 
+/// Makes a primary again of a server that a killed restore has left as a replica of nobody; says so where it did. What
+/// the server holds then is what it held when drydock died: the former data, the new, or none.
+///
+/// # Errors
+/// As [`restore`], when the server cannot be asked or may not be restored into.
+pub async fn undo(spec: &RedisSpec, cx: &Context) -> Result<Option<String>, RedisError> {
+    until_cancelled(cx, async {
+        let endpoint = Endpoint::new(spec)?;
+        let mut target = target::examine(&endpoint, spec.listen_address).await?;
+        if !target.leftover {
+            return Ok(None);
+        }
+        target.connection.command(&["REPLICAOF", "NO", "ONE"]).await?;
+        reset(&target, Way::Beside).await?;
+        Ok(Some(format!("Redis {} was left a replica of nobody and is a primary again", target.address())))
+    })
+    .await
+}
+
 /// The stored RDB is read to its checksum and holds what the manifest says, before anything is begun.
 async fn as_recorded(stored: &Stored, repository: &Repository, cx: &Context) -> Result<(), RedisError> {
     let task = cx.progress.task("read the stored RDB", stored.rdb_bytes, 0);

@@ -1,0 +1,79 @@
+//! What a restore did, as text.
+
+use crate::cli::human;
+use crate::cli::output::Shown;
+use crate::data::Comparison;
+use crate::restore::{Former, Report, RestoredSet};
+
+/// How many differences are listed as text; JSON has all that were noted.
+const LISTED: usize = 20;
+
+impl Shown for Report {
+    fn text(&self) -> String {
+        let mut text: String = self.mended.iter().map(|said| format!("mended: {said}\n")).collect();
+        if let Some(safety) = self.safety_point {
+            text += &format!("safety recovery point: {safety}\n");
+        }
+        for set in &self.data {
+            text += &one(set);
+        }
+        let formers: Vec<&Former> = self.data.iter().flat_map(|set| &set.formers).collect();
+        if self.holds() {
+            text += &format!("all is as recorded in recovery point {}\n", self.point);
+        }
+        text + &kept(&formers, &self.run)
+    }
+}
+
+fn one(set: &RestoredSet) -> String {
+    let took = human::ms(set.took_ms);
+    let mut text = if set.promoted {
+        format!("{}: restored into {} in {took}\n", set.data, set.to.join(", "))
+    } else {
+        format!("{}: not restored: it differs from what was recorded ({took})\n", set.data)
+    };
+    text += &comparison(&set.comparison);
+    for note in &set.notes {
+        text += &format!("  note: {note}\n");
+    }
+    text
+}
+
+/// `compared: 12 tables, 40,000 rows`, and what differs.
+pub fn comparison(comparison: &Comparison) -> String {
+    let compared: Vec<String> =
+        comparison.compared.iter().map(|(what, number)| format!("{} {what}", human::number(*number))).collect();
+    let mut text = match compared.is_empty() {
+        true => "  compared: nothing\n".to_owned(),
+        false => format!("  compared: {}\n", compared.join(", ")),
+    };
+    for difference in comparison.differences.iter().take(LISTED) {
+        text += &format!("  DIFFERS: {difference}\n");
+    }
+    let more = comparison.difference_count.saturating_sub(comparison.differences.len().min(LISTED) as u64);
+    if more > 0 {
+        text += &format!("  and {} more differences\n", human::number(more));
+    }
+    for what in &comparison.not_comparable {
+        text += &format!("  not comparable: {what}\n");
+    }
+    for note in &comparison.notes {
+        text += &format!("  note: {note}\n");
+    }
+    text
+}
+
+fn kept(formers: &[&Former], run: &str) -> String {
+    let mut text = String::new();
+    for former in formers {
+        text += &format!("kept: the former {} of {}: {}\n", former.kind, former.data, former.name);
+    }
+    if formers.iter().any(|former| former.kind == "folder") {
+        text += &format!("remove what is kept of folders with: drydock restore -f FILE --discard {run}\n");
+    }
+    for former in formers.iter().filter(|former| former.kind == "database") {
+        let name = former.name.replace('"', "\"\"");
+        text += &format!("remove the kept database with: psql -c 'DROP DATABASE \"{name}\"'\n");
+    }
+    text
+}

@@ -1,0 +1,129 @@
+//! What a restore would do, and every reason why it would not begin; changes nothing.
+
+use serde::Serialize;
+
+use super::RestoreError;
+use super::database::{options, spec, target};
+use super::in_place::folder;
+use super::plan::{Part, RestorePlan, Target};
+use crate::context::Context;
+use crate::data::postgres::restore as postgres;
+use crate::data::{DataError, redis, volume};
+use crate::point::{DataWord, Home, PointId};
+use crate::stack::{DataKind, Name};
+
+/// For `--dry-run`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Preview {
+    pub point: PointId,
+    /// Whether a complete recovery point of what is live is taken first.
+    pub safety_point: bool,
+    pub data: Vec<PartPreview>,
+}
+
+/// One data set's.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PartPreview {
+    pub data: Name,
+    pub kind: DataWord,
+    pub bytes: u64,
+    pub items: u64,
+    pub action: Action,
+    /// Why it would not begin; empty when it may.
+    pub refusals: Vec<String>,
+    pub notes: Vec<String>,
+}
+
+/// What would happen to a data set.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Action {
+    /// Its files would be written into a folder.
+    WriteFiles {
+        folder: String,
+    },
+    /// Its content would be exchanged with the folder's, which is kept.
+    ExchangeFolder {
+        folder: String,
+    },
+    Databases(Box<postgres::RestorePreview>),
+    ReplaceKeys(Box<redis::RestorePreview>),
+}
+
+/// Asks every target.
+///
+/// # Errors
+/// When a target cannot be asked; what speaks against it is in the preview.
+pub async fn preview(home: &Home, plan: &RestorePlan, cx: &Context) -> Result<Preview, RestoreError> {
+    let mut data = Vec::new();
+    for part in &plan.parts {
+        let failed = |source| RestoreError::Refused { data: part.name().clone(), source: Box::new(source) };
+        data.push(one(home, plan, part, cx).await.map_err(failed)?);
+    }
+    Ok(Preview { point: plan.point, safety_point: plan.target == Target::InPlace, data })
+}
+
+/// Refuses what would be refused later anyway, before the safety point is taken and the first data set is filled.
+///
+/// # Errors
+/// The first data set that speaks against it.
+pub async fn refuse_early(home: &Home, plan: &RestorePlan, cx: &Context) -> Result<(), RestoreError> {
+    for part in &plan.parts {
+        let failed = |source| RestoreError::Refused { data: part.name().clone(), source: Box::new(source) };
+        let preview = one(home, plan, part, cx).await.map_err(failed)?;
+        if let Action::Databases(databases) = preview.action
+            && !databases.refusals.is_empty()
+        {
+            let source = DataError::PostgresRestore(postgres::RestoreError::Refused(databases.refusals));
+            return Err(RestoreError::Refused { data: part.name().clone(), source: Box::new(source) });
+        }
+    }
+    Ok(())
+}
+
+async fn one(home: &Home, plan: &RestorePlan, part: &Part, cx: &Context) -> Result<PartPreview, DataError> {
+    let (repository, tree) = (&home.repository, &part.member.tree);
+    let mut preview = PartPreview {
+        data: part.name().clone(),
+        kind: part.member.kind,
+        bytes: part.member.bytes,
+        items: part.member.items,
+        action: Action::WriteFiles { folder: String::new() },
+        refusals: Vec::new(),
+        notes: Vec::new(),
+    };
+    let to = match &plan.target {
+        Target::Folder(folder) => {
+            preview.action = Action::WriteFiles { folder: folder.join(part.name().as_str()).display().to_string() };
+            return Ok(preview);
+        }
+        Target::Databases(names) => target(names),
+        Target::InPlace => postgres::Target::InPlace,
+    };
+    match part.kind() {
+        DataKind::Postgres(_) => {
+            let options = options(plan, to);
+            let databases = postgres::plan_restore(repository, tree, spec(part), &options, cx).await?;
+            preview.refusals = databases.refusals.iter().map(ToString::to_string).collect();
+            preview.notes.clone_from(&databases.notes);
+            preview.action = Action::Databases(Box::new(databases));
+        }
+        DataKind::Redis(spec) => {
+            let options = redis::RestoreOptions { allow_not_empty: true, acl: plan.options.roles };
+            let keys = redis::plan_restore(repository, tree, spec, &options, cx).await?;
+            preview.notes.clone_from(&keys.notes);
+            preview.action = Action::ReplaceKeys(Box::new(keys));
+        }
+        DataKind::Volume(_) => {
+            let folder = folder(part)?;
+            let left = volume::unfinished(folder, cx).await?;
+            let note =
+                |run: &volume::InPlaceRun| format!("the restore {}, which was cut short, would be undone", run.run);
+            preview.notes = left.iter().map(note).collect();
+            preview.action = Action::ExchangeFolder { folder: folder.display().to_string() };
+        }
+    }
+    Ok(preview)
+}

@@ -1,0 +1,69 @@
+//! What a restore did: never just "ok", but what was compared with what was recorded.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::plan::RestorePlan;
+use crate::data::Comparison;
+use crate::point::{DataWord, PointId};
+use crate::stack::Name;
+
+/// The result of a restore.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    pub run: String,
+    pub point: PointId,
+    /// The way back from an in-place restore.
+    pub safety_point: Option<PointId>,
+    /// What killed restores had left, and what became of it.
+    pub mended: Vec<String>,
+    pub data: Vec<RestoredSet>,
+}
+
+/// One data set that is back.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoredSet {
+    pub data: Name,
+    pub kind: DataWord,
+    /// Where it is now: a folder, a database, a server.
+    pub to: Vec<String>,
+    /// False when it differed and was therefore not put there.
+    pub promoted: bool,
+    pub comparison: Comparison,
+    /// What it replaced and where that is kept.
+    pub formers: Vec<Former>,
+    /// What a person should know.
+    pub notes: Vec<String>,
+    pub took_ms: u64,
+}
+
+/// What was live before an in-place restore, kept until told otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Former {
+    pub data: Name,
+    /// `database` or `folder`.
+    pub kind: &'static str,
+    pub name: String,
+}
+
+impl Report {
+    /// Whether everything is as it was recorded.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.data.iter().all(|set| set.comparison.holds())
+    }
+}
+
+impl RestorePlan {
+    pub(super) fn report(&self) -> Report {
+        Report { run: self.run.clone(), point: self.point, safety_point: None, mended: Vec::new(), data: Vec::new() }
+    }
+}
+
+pub(super) fn ms(took: Duration) -> u64 {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,174 @@
+//! Bringing back: beside, in new databases, in place; verified, or refused and nothing changed.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::postgres::Postgres;
+use crate::support::redis::Redis;
+use crate::support::run;
+use crate::world::World;
+
+/// A shop: a database, a cache, a folder; one recovery point of it, and then damage to all three.
+struct Shop {
+    world: World,
+    postgres: Postgres,
+    redis: Redis,
+    point: String,
+    /// The packs that the folder's snapshot added to those of the database and the cache.
+    packs_of_files: Vec<PathBuf>,
+    dump: String,
+    digest: String,
+}
+
+impl Shop {
+    fn damaged(name: &str) -> Self {
+        let (postgres, redis) = (Postgres::start("15"), Redis::start("7.0"));
+        postgres.create_database("shop");
+        postgres.psql(
+            "shop",
+            "create table items (id int primary key, name text); \
+             insert into items select n, 'item ' || n from generate_series(1, 1000) n",
+        );
+        redis.cli(&["set", "greeting", "hello"]);
+        let spec = format!(
+            "  data:\n  - {{name: cache, redis: {{host: 127.0.0.1, port: {}}}}}\n  - {{name: files, volume: {{path: files}}}}\n  \
+             - {{name: db, postgres: {{host: 127.0.0.1, port: {}, database: shop, user: postgres}}}}\n",
+            redis.port, postgres.port
+        );
+        let world = World::new(name, &spec);
+        world.write("files/a", "hello");
+        world.write("files/deep/b", vec![7; 3 << 20]);
+        let (dump, digest) = (postgres.pg_dump("shop", &[]), redis.digest());
+        world.json(&["snapshot", "--data", "db,cache"]);
+        let former = packs(&world);
+        world.json(&["snapshot", "--data", "files"]);
+        let packs_of_files = packs(&world).into_iter().filter(|pack| !former.contains(pack)).collect();
+        let point = world.json(&["snapshot"])["point"]["id"].as_str().unwrap().to_owned();
+        run(Command::new("cp").arg("-a").arg(world.path("files")).arg(world.path("truth")));
+
+        postgres.psql("shop", "delete from items where id % 3 = 0; update items set name = 'oops' where id = 1");
+        redis.cli(&["flushall"]);
+        redis.cli(&["set", "wrong", "key"]);
+        std::fs::write(world.path("files/a"), "damaged").unwrap();
+        std::fs::remove_file(world.path("files/deep/b")).unwrap();
+        Self { world, postgres, redis, point, packs_of_files, dump, digest }
+    }
+
+    fn all_is_back(&self) {
+        assert_eq!(self.postgres.pg_dump("shop", &[]), self.dump);
+        assert_eq!(self.redis.digest(), self.digest);
+        self.files_are_back();
+    }
+
+    fn files_are_back(&self) {
+        let (truth, files) = (self.world.path("truth"), self.world.path("files"));
+        run(Command::new("diff").args(["-r", "--exclude=.drydock"]).arg(truth).arg(files));
+    }
+
+    fn live(&self) -> (String, String, String) {
+        let file = std::fs::read_to_string(self.world.path("files/a")).unwrap();
+        (self.postgres.pg_dump("shop", &[]), self.redis.digest(), file)
+    }
+}
+
+fn packs(world: &World) -> Vec<PathBuf> {
+    let listed = run(Command::new("find").arg(world.path("store/repository/data")).args(["-type", "f"]));
+    listed.lines().map(PathBuf::from).collect()
+}
+
+#[test]
+fn the_files_of_a_point_go_into_a_folder() {
+    let shop = Shop::damaged("to");
+    let before = shop.live();
+    let target = shop.world.path("look");
+    let report = shop.world.json(&["restore", "--point", "latest", "--to", target.to_str().unwrap()]);
+    assert_eq!(report["data"].as_array().unwrap().len(), 3);
+    run(Command::new("diff").arg("-r").arg(shop.world.path("truth")).arg(target.join("files")));
+    assert!(target.join("db/manifest.json").is_file() && target.join("cache/dump.rdb").is_file());
+    assert_eq!(shop.live(), before, "what is live was not touched");
+    let again = shop.world.run(&["restore", "--point", "latest", "--to", target.to_str().unwrap()]);
+    assert_eq!(again.code, 2, "a folder that holds something is refused: {}", again.stderr);
+    let one = shop.world.path("one");
+    shop.world.json(&["restore", "--point", &shop.point[..8], "--data", "files", "--to", one.to_str().unwrap()]);
+    let entries: Vec<_> = std::fs::read_dir(&one).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(entries, ["files"]);
+}
+
+#[test]
+fn a_database_goes_beside_the_live_one() {
+    let shop = Shop::damaged("beside");
+    let before = shop.live();
+    let report = shop.world.json(&["restore", "--point", "latest", "--to-database", "shop_before"]);
+    assert_eq!(report["data"][0]["comparison"]["differenceCount"], 0);
+    assert_eq!(report["data"][0]["comparison"]["compared"]["rows"], 1000);
+    assert_eq!(shop.postgres.pg_dump("shop_before", &[]), shop.dump);
+    assert_eq!(shop.live(), before);
+    let refused = shop.world.run(&["restore", "--point", "latest", "--to-database"]);
+    assert_eq!(refused.code, 2, "the live one is not empty: {}", refused.stderr);
+    shop.world.json(&["restore", "--point", "latest", "--data", "db", "--to-database", "shop=shop_again"]);
+    assert_eq!(shop.postgres.pg_dump("shop_again", &[]), shop.dump);
+    let unknown = shop.world.run(&["restore", "--point", "latest", "--data", "files", "--to-database"]);
+    assert!(unknown.code == 2 && unknown.stderr.contains("which is no database"), "{}", unknown.stderr);
+}
+
+#[test]
+fn everything_is_replaced_in_place_and_the_former_kept() {
+    let shop = Shop::damaged("in-place");
+    let before = shop.live();
+    let plan = shop.world.json(&["restore", "--point", "latest", "--in-place", "--dry-run"]);
+    assert_eq!((plan["safetyPoint"].as_bool(), plan["data"].as_array().unwrap().len()), (Some(true), 3));
+    let asked = shop.world.run(&["restore", "--point", "latest", "--in-place"]);
+    assert!(asked.code == 2 && asked.stderr.contains("--yes"), "without a terminal it refuses: {}", asked.stderr);
+    assert_eq!(shop.live(), before, "neither has changed anything");
+
+    let report = shop.world.json(&["restore", "--point", &shop.point, "--in-place", "--yes"]);
+    shop.all_is_back();
+    let formers: Vec<&Value> =
+        report["data"].as_array().unwrap().iter().flat_map(|set| set["formers"].as_array().unwrap()).collect();
+    assert_eq!(formers.len(), 2, "a database and a folder: {formers:?}");
+    let former = formers.iter().find(|former| former["kind"] == "database").unwrap()["name"].as_str().unwrap();
+    shop.postgres.psql("postgres", &format!("alter database \"{former}\" allow_connections true"));
+    assert_eq!(shop.postgres.pg_dump(former, &[]), before.0, "what was live is kept");
+
+    let points = shop.world.json(&["points"]);
+    assert_eq!(points["points"][0]["id"], report["safetyPoint"]);
+    assert!(points["points"][0]["reason"].as_str().unwrap().starts_with("safety before restore-shop-"), "{points}");
+    shop.world.restic().run(&["check", "--read-data"]);
+
+    let run = report["run"].as_str().unwrap();
+    let kept = shop.world.json(&["restore", "--list"]);
+    assert_eq!((&kept["kept"][0]["run"], &kept["kept"][0]["unfinished"]), (&json!(run), &json!(false)));
+    shop.world.json(&["restore", "--undo", run, "--yes"]);
+    assert_eq!(std::fs::read_to_string(shop.world.path("files/a")).unwrap(), "damaged");
+    shop.world.json(&["restore", "--discard", run, "--yes"]);
+    assert_eq!(shop.world.json(&["restore", "--list"])["kept"], json!([]));
+    assert!(!shop.world.path("files/.drydock").exists());
+}
+
+#[test]
+fn what_is_damaged_in_the_repository_replaces_nothing() {
+    let shop = Shop::damaged("damaged");
+    let before = shop.live();
+    // Only the folder's content: the database is filled and verified, and waits, when the folder turns out damaged.
+    let bytes_of = |path: &&PathBuf| std::fs::metadata(path).unwrap().len();
+    let largest = shop.packs_of_files.iter().max_by_key(bytes_of).unwrap();
+    let mut bytes = std::fs::read(largest).unwrap();
+    (40..bytes.len()).step_by(100).for_each(|at| bytes[at] ^= 1);
+    std::fs::write(largest, bytes).unwrap();
+    let target = shop.world.path("must-fail");
+    let refused = shop.world.run(&["restore", "--point", "latest", "--to", target.to_str().unwrap(), "-o", "json"]);
+    assert_eq!((refused.code, refused.report()["category"].as_str()), (20, Some("integrity")), "{}", refused.stderr);
+    let refused = shop.world.run(&["restore", "--point", "latest", "--in-place", "--yes"]);
+    assert_eq!(refused.code, 20, "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("cannot restore the data set `files`; nothing live was changed"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(shop.live(), before);
+    assert!(!shop.world.path("files/.drydock").exists());
+    let databases = shop.postgres.psql("postgres", "select datname from pg_database where datname like 'shop%'");
+    assert_eq!(databases, "shop", "nothing is left beside");
+}
