@@ -311,3 +311,38 @@ async fn memory_does_not_grow_with_the_data() {
     assert!(peak < 256, "{peak} MiB");
     assert!(scratch_servers() <= 10);
 }
+
+/// The fork of a server lives while it sends, and every write of its clients costs it memory then: it must not wait for
+/// a store that takes a fifth of what it sends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_store_does_not_hold_the_server_back() {
+    let source = target("7.0", &["--rdbcompression", "no"]);
+    let fill = "for key = 1, 100 do local t = {} for i = 1, 5000 do t[i] = redis.sha1hex(key .. ':' .. i) end \
+        redis.call('SET', 'noise' .. key, table.concat(t)) end";
+    source.cli(&["eval", fill, "0"]);
+    let store = Store::limited_to(2 << 20).await;
+    let begun = std::time::Instant::now();
+    let capture = {
+        let (repository, spec) = (store.repository.clone(), spec(source.port));
+        tokio::spawn(async move {
+            let writer = repository.writer(crate::helpers::options());
+            let captured = redis::capture(&spec, &writer, &Context::default()).await?;
+            writer.finish().await?;
+            Ok::<_, RedisError>(captured)
+        })
+    };
+    let stat = |name: &str| {
+        let info = source.cli(&["info"]);
+        info.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_prefix(':')?.parse::<u64>().ok()).unwrap()
+    };
+    tokio::task::block_in_place(|| {
+        wait_until("the fork", Duration::from_secs(20), || stat("total_forks") == 1);
+        wait_until("the end of the fork", Duration::from_secs(20), || stat("rdb_bgsave_in_progress") == 0);
+    });
+    let served = begun.elapsed();
+    let captured = capture.await.unwrap().unwrap();
+    let stored = begun.elapsed();
+    println!("sent after {served:?}, stored after {stored:?}");
+    assert!(captured.bytes >= 20_000_000);
+    assert!(stored > 2 * served, "sent after {served:?}, stored after {stored:?}");
+}

@@ -7,7 +7,7 @@ use drydock::data::Captured;
 use drydock::data::redis::{self, Manifest, RedisError};
 use drydock::repository::{KeyCost, NodeKind, Repository, TreeId, WriterOptions};
 use drydock::stack::{RedisSpec, Secret};
-use drydock::storage::LocalStore;
+use drydock::storage::{Limited, Limits, LocalStore, SharedStore};
 use futures_util::TryStreamExt;
 
 use crate::support::Folder;
@@ -22,6 +22,18 @@ impl Store {
     pub async fn new() -> Self {
         let folder = Folder::new("redis-repository");
         let store = Arc::new(LocalStore::open(folder.path()).await.unwrap());
+        Self::over(folder, store).await
+    }
+
+    /// A store that takes so many bytes a second.
+    pub async fn limited_to(bytes_per_second: u64) -> Self {
+        let folder = Folder::new("redis-repository");
+        let store = Arc::new(LocalStore::open(folder.path()).await.unwrap());
+        let limits = Limits { upload: Some(bytes_per_second), ..Limits::default() };
+        Self::over(folder, Limited::new(store, limits)).await
+    }
+
+    async fn over(folder: Folder, store: SharedStore) -> Self {
         let password: Secret = "a password".to_owned().into();
         let repository = Repository::create(store, &password, KeyCost::negligible()).await.unwrap();
         Self { repository, folder }

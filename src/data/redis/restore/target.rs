@@ -45,8 +45,13 @@ pub(in super::super) async fn examine(endpoint: &Endpoint, listen: Option<IpAddr
     let mut connection = endpoint.connect().await?;
     let info = connection.info().await?;
     let leftover = refuse_what_is_no_primary(&mut connection, &info).await?;
-    may_replicate(&mut connection).await?;
     let version = info.version();
+    if !version.at_least(5, 0) {
+        let why = format!("it is {version}, and drydock restores into 5 and later");
+        let next = "restore `dump.rdb` into a folder (`--to DIR`) and start the server with it";
+        return Err(refusal(&connection.address, why, next));
+    }
+    may_replicate(&mut connection).await?;
     let loads = newest_file(&mut connection, &version).await?;
     let diskless_load = connection.setting("repl-diskless-load").await?;
     let tls_replication = connection.setting("tls-replication").await?.as_deref() == Some("yes");
