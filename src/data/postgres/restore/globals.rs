@@ -2,6 +2,8 @@
 //! creates what is missing.
 //! Source of the layout: PostgreSQL 18 `src/bin/pg_dump/pg_dumpall.c`.
 
+use std::fmt;
+
 use super::statements::{Piece, Unterminated, split};
 
 /// What a server keeps outside of its databases.
@@ -14,13 +16,20 @@ pub struct Globals {
     pub others: Vec<String>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Role {
     pub name: String,
     /// The words behind `ALTER ROLE name WITH`, the password's hash among them: never to be printed.
     attributes: Vec<String>,
     /// `ALTER ROLE name SET …` and `COMMENT ON ROLE`, as they stand.
     pub statements: Vec<String>,
+}
+
+impl fmt::Debug for Role {
+    /// Without the attributes, which hold the password's hash.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Role").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// `member` may act as `role`.
@@ -207,6 +216,7 @@ GRANT SET ON PARAMETER work_mem TO app;
     #[test]
     fn who_is_no_superuser_says_which_attributes_are_lost() {
         let globals = read(GLOBALS).unwrap();
+        assert!(!format!("{globals:?}").contains("SCRAM"), "a hash is printed");
         let (kept, lost) = globals.roles[0].attributes_without_superuser();
         assert_eq!(kept, "INHERIT NOCREATEROLE NOCREATEDB LOGIN");
         assert_eq!(lost, ["BYPASSRLS"]);

@@ -50,6 +50,7 @@ use self::plan::Plan;
 use self::promote::{Replaced, Swap};
 use self::provision::{Place, Provisioned};
 use super::connect::Server;
+use super::naming;
 use crate::context::Context;
 use crate::data::Comparison;
 use crate::repository::{Repository, TreeId};
@@ -145,6 +146,7 @@ async fn carry_out(
     .await?;
     restored.promoted = true;
     restored.databases = provisioned.places.iter().map(|place| promoted(place, &swaps)).collect();
+    restored.notes.extend(restored.databases.iter().filter_map(how_to_drop));
     Ok(restored)
 }
 
@@ -219,6 +221,13 @@ fn promoted(place: &Place, swaps: &[Swap]) -> RestoredDatabase {
     }
 }
 
+fn how_to_drop(restored: &RestoredDatabase) -> Option<String> {
+    let former = restored.former.as_ref()?;
+    let database = &restored.database;
+    let drop = naming::identifier(former);
+    Some(format!("the former `{database}` is kept, closed, until you drop it: DROP DATABASE {drop}"))
+}
+
 fn notes(plan: &Plan, provisioned: &Provisioned) -> Vec<String> {
     let mut notes = plan.preview.notes.clone();
     if !provisioned.roles.is_empty() {
@@ -245,6 +254,7 @@ async fn with_what_is_left(error: RestoreError, keeper: &Keeper, provisioned: &P
     // After a login was refused the restored one may have been written to: the next run drops it, a person may look first.
     let keep = matches!(error, RestoreError::LoginRefused { .. });
     if keep || clean_up(keeper, provisioned).await.is_err() {
+        // The keeper's session may be what failed: the markers are enough for anyone who comes with another.
         left.extend(made.iter().map(|place| format!("database {}, which the next restore drops", place.name)));
     }
     if left.is_empty() { error } else { RestoreError::Left { source: Box::new(error), left } }

@@ -239,3 +239,88 @@ pub fn plan_last(entries: &[Entry]) -> Work {
 fn one_line(name: &str) -> String {
     name.replace(['\n', '\r'], " ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::entries::{Script, Settings};
+    use super::*;
+    use crate::data::postgres::manifest::{Digest, Form, TableDigest};
+
+    fn table(name: &str, bytes: u64, through: Option<&str>) -> Table {
+        let load_through = through.map(|root| TableName { schema: "public".into(), name: root.into() });
+        Table {
+            schema: "public".into(),
+            name: name.into(),
+            file: String::new(),
+            columns: vec![],
+            unlogged: false,
+            extension: None,
+            condition: None,
+            load_through,
+            rows: 1,
+            bytes,
+            digest: TableDigest { form: Form::Text, value: Digest(0), without_embedded: None },
+            parts: vec![],
+        }
+    }
+
+    fn entry(id: EntryId, kind: &str, name: &str, depends_on: &[EntryId]) -> Entry {
+        let (kind, schema, name) = (kind.into(), "public".into(), name.into());
+        let (settings, statements) = (Settings::default(), vec![]);
+        Entry { id, kind, schema, name, depends_on: depends_on.to_vec(), settings, statements }
+    }
+
+    fn database(tables: Vec<Table>) -> Database {
+        let mut document = serde_json::json!({
+            "name": "d", "folder": "databases/d", "instant": "2026-11-23T08:00:00Z", "lsn": "0/0",
+            "properties": {
+                "owner": "o", "encoding": "UTF8", "collate": "C", "ctype": "C", "localeProvider": "libc",
+                "locale": null, "icuRules": null, "collationVersion": null, "tablespace": "pg_default",
+                "connectionLimit": -1, "template": false, "comment": null, "settings": [], "grants": null,
+            },
+            "extensions": [], "collations": [], "schemaDump": {"file": "s", "bytes": 1}, "tables": [], "sequences": [],
+            "largeObjects": {"count": 0, "bytes": 0, "digest": "0".repeat(32), "list": null, "owners": {}},
+            "objects": {"file": "o", "count": 0, "digest": "0".repeat(32)},
+            "publications": [], "subscriptions": [], "logicalSlots": [], "eventTriggers": [],
+        });
+        document["tables"] = serde_json::to_value(tables).unwrap();
+        serde_json::from_value(document).unwrap()
+    }
+
+    #[test]
+    fn a_table_is_read_again_after_its_own_indexes_and_a_foreign_key_waits_for_all_rows() {
+        let database = database(vec![table("a", 10, None), table("new\nline", 90, None)]);
+        let schema = Schema {
+            before: Script {
+                entries: vec![entry(1, "TABLE", "a", &[]), entry(2, "TABLE", "new line", &[])],
+                ..Script::default()
+            },
+            after: Script {
+                entries: vec![
+                    entry(3, "INDEX", "i", &[1]),
+                    entry(4, "CONSTRAINT", "a pk", &[1]),
+                    entry(5, "FK CONSTRAINT", "fk", &[1, 2, 4]),
+                    entry(6, "ACL", "TABLE a", &[1]),
+                ],
+                ..Script::default()
+            },
+        };
+        let work = plan(&database, &schema, true);
+        let place = |job: Job| work.jobs.iter().position(|j| *j == job).unwrap_or_else(|| panic!("no {job:?}"));
+        let after = |job: Job| work.needs[place(job)].after.clone();
+        assert_eq!(after(Job::Create(0)), [place(Job::Load(0))]);
+        assert_eq!(after(Job::Create(2)), [place(Job::AllLoaded), place(Job::Create(1))]);
+        let built = [place(Job::Load(0)), place(Job::Create(0)), place(Job::Create(1))];
+        assert_eq!(after(Job::Verify(vec![0])), built);
+        assert_eq!(after(Job::Verify(vec![1])), [place(Job::Load(1))]);
+        assert!(!work.jobs.contains(&Job::Create(3)), "privileges come after all that");
+        assert!(work.needs[place(Job::Create(0))].alone_on.is_empty(), "two indexes of one table are built at once");
+        assert_eq!(work.needs[place(Job::Create(2))].alone_on, [1, 2].into());
+    }
+
+    #[test]
+    fn tables_between_which_rows_may_move_are_read_together() {
+        let tables = [table("p0", 1, Some("p")), table("other", 1, None), table("p1", 1, Some("p"))];
+        assert_eq!(groups(&tables), [vec![1], vec![0, 2]]);
+    }
+}
