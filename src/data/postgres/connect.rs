@@ -132,10 +132,10 @@ impl Server {
             Err(error) => error,
         };
         // As libpq does: `prefer` tries again without where the handshake fails or pg_hba.conf wants no TLS.
-        if let Some(mode) = fallback.filter(|_| tls_failed(&refused) || sqlstate(&refused) == "28000") {
-            if let Ok(done) = self.log_in_with(database, mode).await {
-                return Ok(done);
-            }
+        if let Some(mode) = fallback.filter(|_| tls_failed(&refused) || sqlstate(&refused) == "28000")
+            && let Ok(done) = self.log_in_with(database, mode).await
+        {
+            return Ok(done);
         }
         Err(self.why_not(database, &refused))
     }

@@ -26,10 +26,10 @@ impl ServerMessage {
     pub fn of(error: &DbError) -> Self {
         let sqlstate = error.code().code().to_owned();
         let mut message = error.message().to_owned();
-        if sqlstate.starts_with("22") {
-            if let Some(at) = message.find(": \"") {
-                message.truncate(at);
-            }
+        if sqlstate.starts_with("22")
+            && let Some(at) = message.find(": \"")
+        {
+            message.truncate(at);
         }
         Self { sqlstate, message }
     }

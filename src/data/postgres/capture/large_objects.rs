@@ -2,7 +2,6 @@
 //! Works without being a superuser: by `lo_get`, which asks for SELECT on each.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
@@ -141,25 +140,20 @@ impl Reader<'_> {
         self.list.write(&line).await?;
         self.sql.write(by_hand::large_object_sql(object).as_bytes()).await?;
         stored.bytes += object.bytes;
-        stored.digest = stored.digest.wrapping_add(line_digest(object));
+        stored.digest = stored.digest.wrapping_add(object.share_of_digest());
         *stored.owners.entry(object.owner.clone()).or_default() += 1;
         self.progress.add_items(1);
         Ok(())
     }
 }
 
-/// One object's share of the digest of all.
-fn line_digest(object: &LargeObject) -> u128 {
-    let mut line = String::new();
-    let _ = write!(line, "{} {} {}", object.oid, object.bytes, object.hash); // writing to a String cannot fail
-    xxh3_128(line.as_bytes())
-}
-
 impl LargeObject {
-    /// What this object adds to [`super::super::manifest::LargeObjects::digest`].
+    /// What this object adds to the digest of all, [`LargeObjects::digest`].
+    ///
+    /// [`LargeObjects::digest`]: crate::data::postgres::manifest::LargeObjects::digest
     #[must_use]
     pub fn share_of_digest(&self) -> u128 {
-        line_digest(self)
+        xxh3_128(format!("{} {} {}", self.oid, self.bytes, self.hash).as_bytes())
     }
 }
 

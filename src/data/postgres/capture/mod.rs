@@ -61,7 +61,7 @@ pub async fn open(spec: &PostgresSpec, cx: &Context) -> Result<OpenSource, Postg
         exported.push(export::export(&server, &database, &stop, cx).await?);
     }
     let watches = exported.iter().map(|e| Watch::over(e, spec.max_duration, stop.clone())).collect();
-    Ok(OpenSource { server, spec: spec.clone(), tools, exported, superuser, stop, watches: watches })
+    Ok(OpenSource { server, spec: spec.clone(), tools, exported, superuser, stop, watches })
 }
 
 struct Prepared {

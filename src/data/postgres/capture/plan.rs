@@ -24,7 +24,7 @@ pub(super) struct Piece {
 /// The pieces of `relations` that `wanted` says, those of the largest tables first: a big one must not be the last.
 pub(super) fn pieces(relations: &[Relation], wanted: impl Fn(&Relation) -> bool) -> Vec<Piece> {
     let mut tables: Vec<(usize, &Relation)> = relations.iter().enumerate().filter(|(_, r)| wanted(r)).collect();
-    tables.sort_by(|(_, a), (_, b)| b.bytes.cmp(&a.bytes));
+    tables.sort_by_key(|(_, relation)| std::cmp::Reverse(relation.bytes));
     tables.into_iter().flat_map(|(index, relation)| pieces_of(index, relation)).collect()
 }
 
