@@ -432,3 +432,44 @@ impl Table {
         TableName { schema: self.schema.clone(), name: self.name.clone() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fixture(name: &str) -> Vec<u8> {
+        std::fs::read(format!("{}/tests/fixtures/formats/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    }
+
+    #[test]
+    fn manifests_of_format_1_are_read_for_ever() {
+        let old = Manifest::read(&fixture("postgres-manifest-1-9.5.json")).unwrap();
+        assert_eq!(old.server.version, Version(90_503));
+        let table = |manifest: &Manifest, name: &str| {
+            manifest.databases[0].tables.iter().find(|t| t.name == name).unwrap().clone()
+        };
+        let all = table(&old, "all_types");
+        assert_eq!((all.digest.form, all.digest.without_embedded.is_some()), (Form::ShortestFloats, true));
+        assert_eq!(all.embedded_columns(), ["fr", "me"]);
+        assert_eq!(table(&old, "many").digest.form, Form::Text);
+        assert_eq!(table(&old, "settings").condition.as_deref(), Some("WHERE user_made"));
+        let new = Manifest::read(&fixture("postgres-manifest-1-15.json")).unwrap();
+        let root = table(&new, "hashed_by_mood_0").load_through.unwrap();
+        assert_eq!(root.to_string(), "public.hashed_by_mood");
+        assert!(table(&new, "identities").columns[0].identity);
+        assert!(table(&new, "no_columns").columns.is_empty());
+    }
+
+    #[test]
+    fn what_is_read_is_written_the_same() {
+        for name in ["postgres-manifest-1-9.5.json", "postgres-manifest-1-15.json"] {
+            let bytes = fixture(name);
+            let written = Manifest::read(&bytes).unwrap().write();
+            assert_eq!(String::from_utf8(written).unwrap(), String::from_utf8(bytes).unwrap());
+        }
+        for line in fixture("postgres-large-objects-1.jsonl").split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+            let object: LargeObject = serde_json::from_slice(line).unwrap();
+            assert_eq!(serde_json::to_vec(&object).unwrap(), line);
+        }
+    }
+}
