@@ -6,7 +6,7 @@ use drydock::context::Context;
 use drydock::data::redis::{self, RedisError, RestoreOptions};
 use drydock::failure::Failure;
 
-use crate::helpers::{EMPTY, OVER, Store, is_untouched, role, scratch_servers, spec, spec_with, target};
+use crate::helpers::{EMPTY, OVER, Store, is_untouched, spec, spec_with, target};
 use crate::support::redis::Redis;
 use crate::support::{Folder, free_port, give_away, run, wait_until};
 
@@ -284,32 +284,6 @@ async fn everything_works_over_tls_with_certificates_on_both_sides() {
     // Plain words to a TLS port.
     let error = store.capture(&crate::helpers::spec(from)).await.unwrap_err();
     assert!(error.category().exit_code() == 75 || error.hint().unwrap().contains("`tls`"), "{error}");
-}
-
-/// 100 MB through a small process; nothing of the scratch servers is left, whatever the tests beside do.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn memory_does_not_grow_with_the_data() {
-    let store = Store::new().await;
-    let source = target("7.0", &["--rdbcompression", "no"]);
-    source.cli(&["debug", "populate", "100000", "key", "1000"]);
-    source.cli(&["eval", "for i = 1, 300000 do redis.call('SADD', 'one', 'member ' .. i) end", "0"]);
-    let begun = std::time::Instant::now();
-    std::fs::write("/proc/self/clear_refs", "5").unwrap(); // the high-water mark begins anew
-    let captured = store.capture(&spec(source.port)).await.unwrap();
-    assert!(captured.bytes > 100_000_000, "{}", captured.bytes);
-    let goal = target("7.0", &[]);
-    let restored =
-        redis::restore(&store.repository, &captured.tree, &spec(goal.port), &EMPTY, &Context::default()).await.unwrap();
-    assert!(restored.comparison.holds());
-    assert_eq!(goal.digest(), source.digest());
-    assert_eq!(role(&goal), "master");
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim().split(' ').next().unwrap();
-    let peak = peak.parse::<u64>().unwrap() / 1024;
-    println!("restored after {:?}", begun.elapsed());
-    println!("peak {peak} MiB for {} bytes of RDB", captured.bytes);
-    assert!(peak < 256, "{peak} MiB");
-    assert!(scratch_servers() <= 10);
 }
 
 /// The fork of a server lives while it sends, and every write of its clients costs it memory then: it must not wait for

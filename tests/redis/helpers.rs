@@ -134,13 +134,3 @@ pub fn is_untouched(server: &crate::support::redis::Redis, digest: &str) {
     assert_eq!(server.digest(), digest);
     assert_eq!(server.cli(&["config", "get", "repl-diskless-load"]), "repl-diskless-load\ndisabled");
 }
-
-/// The scratch servers that this process has started and not ended.
-pub fn scratch_servers() -> usize {
-    let prefix = format!("drydock-scratch-{}-", std::process::id());
-    std::fs::read_dir(std::env::temp_dir())
-        .unwrap()
-        .flatten()
-        .filter(|e| e.file_name().to_string_lossy().starts_with(&prefix))
-        .count()
-}
