@@ -32,6 +32,18 @@ impl Redis {
         this
     }
 
+    /// A server that starts on a copy of this RDB file.
+    pub fn start_on(version: &'static str, rdb: &Path) -> Self {
+        let folder = Folder::new(&format!("redis-{version}"));
+        std::fs::copy(rdb, folder.path().join("dump.rdb")).unwrap();
+        give_away(folder.path());
+        let port = free_port();
+        let server = Self::launch(version, &folder, port, &[]);
+        let mut this = Self { version, port, server, folder, args: Vec::new() };
+        this.wait();
+        this
+    }
+
     fn launch(version: &str, folder: &Folder, port: u16, more: &[String]) -> Server {
         let port = port.to_string();
         let dir = folder.path().to_str().unwrap();

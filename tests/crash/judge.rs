@@ -1,0 +1,123 @@
+//! What is true, by tools that are not drydock's.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::run;
+use crate::world::World;
+
+/// A recovery point as stock restic lists it: complete, because its own snapshot is written last.
+pub struct Point {
+    pub id: String,
+    /// Data set and restic snapshot.
+    members: Vec<(String, String)>,
+}
+
+/// All listed points, by their tags.
+pub fn listed_points(world: &World) -> Vec<Point> {
+    let snapshots: serde_json::Value = serde_json::from_str(&world.restic().run(&["snapshots", "--json", "--no-lock"])).unwrap();
+    let all: Vec<(String, Vec<String>)> = snapshots
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default()
+        .iter()
+        .map(|s| {
+            let tags = s["tags"].as_array().map(Vec::as_slice).unwrap_or_default();
+            (s["id"].as_str().unwrap().to_owned(), tags.iter().map(|t| t.as_str().unwrap().to_owned()).collect())
+        })
+        .collect();
+    let tag = |tags: &[String], name: &str| tags.iter().find_map(|t| t.strip_prefix(&format!("{name}=")).map(str::to_owned));
+    let members_of = |point: &str| {
+        let members = all.iter().filter(|(_, tags)| tag(tags, "point").as_deref() == Some(point));
+        members.filter_map(|(id, tags)| Some((tag(tags, "data")?, id.clone()))).collect()
+    };
+    let points = all.iter().filter(|(_, tags)| tag(tags, "data").is_none()).filter_map(|(_, tags)| tag(tags, "point"));
+    points.map(|id| Point { members: members_of(&id), id }).collect()
+}
+
+/// restic finds nothing wrong with the structure.
+pub fn repository_is_sound(world: &World) {
+    world.restic().run(&["check", "--no-lock"]);
+}
+
+/// restic reads every byte and finds nothing wrong.
+pub fn every_byte_is_sound(world: &World) {
+    world.restic().run(&["check", "--read-data", "--no-lock"]);
+}
+
+/// Every listed point that was not judged yet brings back, by stock tools, one state of the ledger, the same in all
+/// its data sets.
+pub fn listed_points_are_whole(world: &mut World) {
+    for point in listed_points(world) {
+        if world.judged.contains_key(&point.id) {
+            continue;
+        }
+        let target = world.path("judged");
+        std::fs::remove_dir_all(&target).ok();
+        let mut names: Vec<&str> = point.members.iter().map(|(data, _)| data.as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["cache", "db", "files"], "point {} lists other members", point.id);
+        for (_, snapshot) in &point.members {
+            world.restic().run(&["restore", snapshot, "--no-lock", "--target", target.to_str().unwrap()]);
+        }
+        let state = std::fs::read_to_string(target.join("files/state")).unwrap();
+        let truth = world.path(&format!("ledger/{state}"));
+        same_folder(&target.join("files"), &truth.join("volume"));
+        database_is(world, &target.join("db"), &truth);
+        redis_is(&target.join("cache/dump.rdb"), &truth);
+        world.judged.insert(point.id, state);
+    }
+}
+
+/// `diff -r` and a listing of metadata agree.
+fn same_folder(one: &Path, other: &Path) {
+    run(Command::new("diff").args(["-r", "--no-dereference", "--exclude=.drydock"]).args([one, other]));
+    let listing = |folder: &Path| {
+        let format = "%P %y %m %U %G %T@ %l\\n";
+        let said = run(Command::new("find").arg(folder).args(["-mindepth", "1", "-name", ".drydock", "-prune", "-o", "-mindepth", "1", "-printf", format]));
+        let mut lines: Vec<String> = said.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(listing(one), listing(other));
+}
+
+/// The stored files, loaded by hand with pg_restore and psql, dump as the ledger says.
+fn database_is(world: &World, files: &Path, truth: &Path) {
+    world.postgres.psql("postgres", "drop database if exists judge");
+    let by_hand = Path::new(env!("CARGO_MANIFEST_DIR")).join("runbooks/run");
+    run(Command::new("bash").arg(by_hand).arg("load-postgres-by-hand").env("PGHOST", "127.0.0.1").env("PGUSER", "postgres")
+        .env("PGPORT", world.postgres.port.to_string()).env("FILES", files).env("DATABASE", "app").env("NEW_DATABASE", "judge")
+        .env("PGOPTIONS", "--client-min-messages=warning"));
+    assert_eq!(world.postgres.pg_dump("judge", &[]), std::fs::read_to_string(truth.join("db.sql")).unwrap());
+}
+
+/// A redis-server that starts on the stored file has the digest that the ledger says.
+fn redis_is(rdb: &Path, truth: &Path) {
+    let server = crate::support::redis::Redis::start_on("7.0", rdb);
+    assert_eq!(server.digest(), std::fs::read_to_string(truth.join("cache.digest")).unwrap());
+}
+
+/// After an in-place restore the live data is the point's state, all of it.
+pub fn live_data_is(world: &World, point: &str) {
+    let truth = world.path(&format!("ledger/{}", world.judged[point]));
+    assert_eq!(world.postgres.pg_dump("app", &[]), std::fs::read_to_string(truth.join("db.sql")).unwrap(), "{point}");
+    same_folder(&world.path("volume"), &truth.join("volume"));
+    assert_eq!(world.redis.digest(), std::fs::read_to_string(truth.join("cache.digest")).unwrap(), "{point}");
+}
+
+/// No process of a killed run lives on, no temporary file, no half-filled database.
+pub fn nothing_is_left_behind(world: &World) {
+    let mark = format!("DRYDOCK_CRASH_TEST={}", world.folder.path().display());
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        if let Ok(environment) = std::fs::read(entry.path().join("environ")) {
+            let left = environment.split(|b| *b == 0).any(|variable| variable == mark.as_bytes());
+            let command = std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+            assert!(!left, "a process lives on: {}", command.replace('\0', " "));
+        }
+    }
+    let left: Vec<_> = std::fs::read_dir(world.path("tmp")).unwrap().flatten().map(|e| e.path()).collect();
+    assert!(left.is_empty(), "temporary files are left: {left:?}");
+    let databases = world.postgres.psql("postgres", "select datname from pg_database where datname not in ('app', 'judge') and not datistemplate and datname <> 'postgres'");
+    assert_eq!(databases, "", "databases are left");
+}
