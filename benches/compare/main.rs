@@ -12,6 +12,7 @@ mod memory;
 mod postgres;
 mod stack;
 mod tree;
+mod unverified;
 
 use measure::Report;
 

@@ -18,7 +18,8 @@ pub fn rows(report: &mut Report) {
     let folder = Folder::new("bench-tree");
     let tree = folder.path().join("tree");
     generate(&tree, crate::scale());
-    let stack = Stack::new(&folder.path().join("ours"), &format!("  - name: tree\n    volume: {{path: {}}}\n", tree.display()));
+    let stack =
+        Stack::new(&folder.path().join("ours"), &format!("  - name: tree\n    volume: {{path: {}}}\n", tree.display()));
     let theirs = folder.path().join("theirs");
     let restic = Restic::new(theirs.to_str().unwrap(), &stack.password_file());
     snapshot(report, &stack, &restic, &theirs, &tree);
@@ -109,12 +110,39 @@ fn write(path: &Path, content: impl FnOnce(&mut std::io::BufWriter<std::fs::File
 /// Lines like those of an access log: compressible three to four times.
 pub fn text(random: &mut SmallRng, into: &mut impl Write, bytes: usize) {
     const WORDS: [&str; 24] = [
-        "account", "message", "conversation", "inbox", "agent", "contact", "assigned", "resolved", "GET", "POST", "200",
-        "404", "upload", "avatar", "label", "webhook", "team", "created", "updated", "deleted", "from", "to", "by", "the",
+        "account",
+        "message",
+        "conversation",
+        "inbox",
+        "agent",
+        "contact",
+        "assigned",
+        "resolved",
+        "GET",
+        "POST",
+        "200",
+        "404",
+        "upload",
+        "avatar",
+        "label",
+        "webhook",
+        "team",
+        "created",
+        "updated",
+        "deleted",
+        "from",
+        "to",
+        "by",
+        "the",
     ];
     let mut written = 0;
     while written < bytes {
-        let mut line = format!("2026-11-{:02}T{:02}:{:02}", random.random_range(1..30), random.random_range(0..24), random.random_range(0..60));
+        let mut line = format!(
+            "2026-11-{:02}T{:02}:{:02}",
+            random.random_range(1..30),
+            random.random_range(0..24),
+            random.random_range(0..60)
+        );
         for _ in 0..random.random_range(6..14) {
             line.push(' ');
             line.push_str(WORDS[random.random_range(0..WORDS.len())]);

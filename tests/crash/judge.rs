@@ -15,7 +15,8 @@ pub struct Point {
 
 /// All listed points, by their tags.
 pub fn listed_points(world: &World) -> Vec<Point> {
-    let snapshots: serde_json::Value = serde_json::from_str(&world.restic().run(&["snapshots", "--json", "--no-lock"])).unwrap();
+    let snapshots: serde_json::Value =
+        serde_json::from_str(&world.restic().run(&["snapshots", "--json", "--no-lock"])).unwrap();
     let all: Vec<(String, Vec<String>)> = snapshots
         .as_array()
         .map(Vec::as_slice)
@@ -26,7 +27,8 @@ pub fn listed_points(world: &World) -> Vec<Point> {
             (s["id"].as_str().unwrap().to_owned(), tags.iter().map(|t| t.as_str().unwrap().to_owned()).collect())
         })
         .collect();
-    let tag = |tags: &[String], name: &str| tags.iter().find_map(|t| t.strip_prefix(&format!("{name}=")).map(str::to_owned));
+    let tag =
+        |tags: &[String], name: &str| tags.iter().find_map(|t| t.strip_prefix(&format!("{name}=")).map(str::to_owned));
     let members_of = |point: &str| {
         let members = all.iter().filter(|(_, tags)| tag(tags, "point").as_deref() == Some(point));
         members.filter_map(|(id, tags)| Some((tag(tags, "data")?, id.clone()))).collect()
@@ -74,7 +76,18 @@ fn same_folder(one: &Path, other: &Path) {
     run(Command::new("diff").args(["-r", "--no-dereference", "--exclude=.drydock"]).args([one, other]));
     let listing = |folder: &Path| {
         let format = "%P %y %m %U %G %T@ %l\\n";
-        let said = run(Command::new("find").arg(folder).args(["-mindepth", "1", "-name", ".drydock", "-prune", "-o", "-mindepth", "1", "-printf", format]));
+        let said = run(Command::new("find").arg(folder).args([
+            "-mindepth",
+            "1",
+            "-name",
+            ".drydock",
+            "-prune",
+            "-o",
+            "-mindepth",
+            "1",
+            "-printf",
+            format,
+        ]));
         let mut lines: Vec<String> = said.lines().map(str::to_owned).collect();
         lines.sort();
         lines
@@ -86,8 +99,15 @@ fn same_folder(one: &Path, other: &Path) {
 fn database_is(world: &World, files: &Path, truth: &Path) {
     world.postgres.psql("postgres", "drop database if exists judge");
     let by_hand = Path::new(env!("CARGO_MANIFEST_DIR")).join("runbooks/run");
-    run(Command::new("bash").arg(by_hand).arg("load-postgres-by-hand").env("PGHOST", "127.0.0.1").env("PGUSER", "postgres")
-        .env("PGPORT", world.postgres.port.to_string()).env("FILES", files).env("DATABASE", "app").env("NEW_DATABASE", "judge")
+    run(Command::new("bash")
+        .arg(by_hand)
+        .arg("load-postgres-by-hand")
+        .env("PGHOST", "127.0.0.1")
+        .env("PGUSER", "postgres")
+        .env("PGPORT", world.postgres.port.to_string())
+        .env("FILES", files)
+        .env("DATABASE", "app")
+        .env("NEW_DATABASE", "judge")
         .env("PGOPTIONS", "--client-min-messages=warning"));
     assert_eq!(world.postgres.pg_dump("judge", &[]), std::fs::read_to_string(truth.join("db.sql")).unwrap());
 }

@@ -41,7 +41,7 @@ fn kill_at_random_instants() {
         pace.note(&operation, took);
         judge::listed_points_are_whole(&mut world);
         judge::nothing_is_left_behind(&world);
-        if killed % 20 == 0 {
+        if killed.is_multiple_of(20) {
             println!("{killed} killed, {} points judged, at {operation:?}", world.judged.len());
         }
     }

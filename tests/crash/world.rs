@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use drydock::repository::{KeyCost, Repository};
-use drydock::storage::local::LocalStore;
+use drydock::storage::LocalStore;
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt};
 
@@ -56,11 +56,14 @@ impl World {
         }
         std::fs::write(self.path("password"), PASSWORD).unwrap();
         self.postgres.create_database("app");
-        self.postgres.psql("app", "create table state (n bigint); insert into state values (0);
+        self.postgres.psql(
+            "app",
+            "create table state (n bigint); insert into state values (0);
             create table items (id bigserial primary key, body text not null, at timestamptz default '2026-01-01');
             create index on items (body);
             insert into items (body) select md5(n::text) || repeat('x', n % 100) from generate_series(1, 30000) n;
-            select lo_from_bytea(4711, 'a large object')");
+            select lo_from_bytea(4711, 'a large object')",
+        );
         let path = self.path("volume");
         for n in 0..200 {
             std::fs::write(path.join(format!("many/{n}.txt")), format!("file {n}\n").repeat(n)).unwrap();
@@ -92,7 +95,7 @@ impl World {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let store = Arc::new(LocalStore::create(self.path("store")).await.unwrap());
-            Repository::create(store, &PASSWORD.into(), KeyCost::for_tests()).await.unwrap();
+            Repository::create(store, &PASSWORD.into(), KeyCost::negligible()).await.unwrap();
         });
         run(&mut self.drydock(&["init"]));
     }
@@ -109,9 +112,14 @@ impl World {
         self.state += 1;
         let n = self.state;
         let from = random.random_range(0..29_000);
-        self.postgres.psql("app", &format!("update state set n = {n};
+        self.postgres.psql(
+            "app",
+            &format!(
+                "update state set n = {n};
             update items set body = md5(body) where id between {from} and {from} + 500;
-            delete from items where id = {from} + 501; insert into items (body) values ('state {n}')"));
+            delete from items where id = {from} + 501; insert into items (body) values ('state {n}')"
+            ),
+        );
         let volume = self.path("volume");
         std::fs::write(volume.join("state"), n.to_string()).unwrap();
         for _ in 0..5 {
