@@ -10,13 +10,17 @@ use crate::world::World;
 pub struct Point {
     pub id: String,
     /// Data set and restic snapshot.
-    members: Vec<(String, String)>,
+    pub members: Vec<(String, String)>,
 }
 
 /// All listed points, by their tags.
 pub fn listed_points(world: &World) -> Vec<Point> {
-    let snapshots: serde_json::Value =
-        serde_json::from_str(&world.restic().run(&["snapshots", "--json", "--no-lock"])).unwrap();
+    let said = world.restic().run(&["snapshots", "--json", "--no-lock"]);
+    points_among(&serde_json::from_str(&said).unwrap())
+}
+
+/// The points among restic's list of snapshots.
+pub fn points_among(snapshots: &serde_json::Value) -> Vec<Point> {
     let all: Vec<(String, Vec<String>)> = snapshots
         .as_array()
         .map(Vec::as_slice)
@@ -72,7 +76,7 @@ pub fn listed_points_are_whole(world: &mut World) {
 }
 
 /// `diff -r` and a listing of metadata agree.
-fn same_folder(one: &Path, other: &Path) {
+pub fn same_folder(one: &Path, other: &Path) {
     run(Command::new("diff").args(["-r", "--no-dereference", "--exclude=.drydock"]).args([one, other]));
     let listing = |folder: &Path| {
         let format = "%P %y %m %U %G %T@ %l\\n";
@@ -117,7 +121,9 @@ fn database_is(world: &World, files: &Path, truth: &Path) {
 fn dumps_as(world: &World, database: &str, truth: &Path) {
     let dump = world.path("dump.sql");
     std::fs::write(&dump, world.postgres.pg_dump(database, &[])).unwrap();
-    run(Command::new("bash").args(["-c", "diff <(sort \"$0\") <(sort \"$1\") | head -n 40; exit ${PIPESTATUS[0]}"]).args([&dump, &truth.join("db.sql")]));
+    run(Command::new("bash")
+        .args(["-c", "diff <(sort \"$0\") <(sort \"$1\") | head -n 40; exit ${PIPESTATUS[0]}"])
+        .args([&dump, &truth.join("db.sql")]));
 }
 
 /// A redis-server that starts on the stored file has the digest that the ledger says.

@@ -9,6 +9,7 @@ mod support;
 
 mod judge;
 mod operation;
+mod power;
 mod world;
 
 use operation::{Outcome, Pace};
