@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use drydock::context::Context;
 use drydock::data::postgres::restore::{self, Login, Observer, RestoreError, RestoreOptions, Step};
+use drydock::failure::{Category, Failure};
 use drydock::repository::TreeId;
 use drydock::stack::PostgresSpec;
 use tokio::sync::Notify;
@@ -307,4 +309,33 @@ async fn who_cannot_log_in_keeps_the_former_database() {
     let restored = shop.restore(&with("right")).await.unwrap();
     assert!(restored.promoted && restored.notes.iter().any(|note| note.contains("__drydock_")), "{:?}", restored.notes);
     assert_eq!(shop.mine().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_is_cancelled_takes_everything_back() {
+    for step in [Step::Provisioned, Step::Closed] {
+        let shop = Shop::on("18").await;
+        let (before, content) = (shop.mine(), shop.messages(&shop.name));
+        let cx = Context::default();
+        let cancel = cx.cancel.clone();
+        let observer = Observer::new(move |now| {
+            let cancel = cancel.clone();
+            Box::pin(async move {
+                if now == step {
+                    cancel.cancel();
+                }
+            })
+        });
+        let options = RestoreOptions { observer, ..in_place() };
+        let done = restore::restore(&shop.store.repository, &shop.tree, &shop.spec, &options, &cx).await;
+        if step == Step::Provisioned {
+            assert_eq!(done.unwrap_err().category(), Category::Interrupted);
+            assert_eq!(shop.mine(), before);
+        } else {
+            // Nobody was logged in: the swap was quicker than the word to stop, and is whole.
+            assert!(done.unwrap().promoted);
+            assert_eq!(shop.mine().len(), 2);
+        }
+        assert_eq!(shop.messages(&shop.name), content);
+    }
 }
