@@ -10,7 +10,7 @@ use super::session::Session;
 use super::table::Table;
 use super::{Done, human};
 use crate::failure::Category;
-use crate::point::{Home, Points, load};
+use crate::point::{Home, load};
 use crate::repository::{Lock, LockKind, WriterOptions};
 use crate::snapshot::{Forecast, Options, SnapshotPlan, Taken, plan, prepare, snapshot};
 use crate::stack::{ByteSize, Name, duration};
@@ -86,11 +86,7 @@ async fn dry_run(args: &Args, home: &Home, session: &Session) -> Done {
 
 async fn planned(args: &Args, home: &Home) -> Result<SnapshotPlan, Failed> {
     let points = load(&home.repository, &home.stack.name).await?;
-    Ok(plan(&home.stack, &args.data, latest(&points))?)
-}
-
-fn latest(points: &Points) -> Option<&crate::point::PointRecord> {
-    points.latest().and_then(|point| point.record()).ok()
+    Ok(plan(&home.stack, &args.data, points.latest().ok())?)
 }
 
 #[derive(Serialize)]

@@ -29,11 +29,6 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     /// The whole table; columns that are empty in every row are left out.
     #[must_use]
     pub fn text(&self) -> String {

@@ -91,5 +91,5 @@ fn touch(point: &Point, damaged: &BTreeSet<SnapshotId>) -> Option<Touched> {
         let gone = record.members.iter().filter(|m| there.get(&m.data) != Some(&&m.snapshot));
         data.extend(gone.map(|member| member.data.clone()));
     }
-    (why.is_some() || !data.is_empty()).then(|| Touched { id: point.id, time: point.time, data, why })
+    (why.is_some() || !data.is_empty()).then_some(Touched { id: point.id, time: point.time, data, why })
 }

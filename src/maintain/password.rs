@@ -44,13 +44,14 @@ pub fn bits(password: &str, names: &[&str]) -> f64 {
 
 /// How many characters of the kinds that occur there are.
 fn alphabet(password: &str) -> f64 {
-    let kinds: [(fn(char) -> bool, f64); 4] = [
-        (|c| c.is_ascii_lowercase(), 26.0),
-        (|c| c.is_ascii_uppercase(), 26.0),
-        (|c| c.is_ascii_digit(), 10.0),
-        (|c| !c.is_ascii_alphanumeric(), 33.0),
+    let has = |kind: fn(&char) -> bool| password.chars().any(|c| kind(&c));
+    let kinds = [
+        (has(char::is_ascii_lowercase), 26.0),
+        (has(char::is_ascii_uppercase), 26.0),
+        (has(char::is_ascii_digit), 10.0),
+        (has(|c| !c.is_ascii_alphanumeric()), 33.0),
     ];
-    kinds.iter().filter(|(is, _)| password.chars().any(is)).map(|(_, size)| size).sum::<f64>().max(1.0)
+    kinds.iter().filter(|(has, _)| *has).map(|(_, size)| size).sum::<f64>().max(1.0)
 }
 
 /// Whether `password` can be guessed.

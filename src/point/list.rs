@@ -144,7 +144,7 @@ impl Found {
             .buffer_unordered(LOADS)
             .try_collect()
             .await?;
-        points.sort_by(|a, b| (b.time, b.id).cmp(&(a.time, a.id)));
+        points.sort_by_key(|point| std::cmp::Reverse((point.time, point.id)));
         let strays = self.members.into_iter().flat_map(|(point, members)| {
             members.into_iter().map(move |(data, snapshot, time)| Stray { snapshot, point, data, time })
         });

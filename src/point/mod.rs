@@ -21,5 +21,5 @@ pub use id::PointId;
 pub use keep::{Keep, keep, unkeep};
 pub use list::{Point, Points, State, Stray, load};
 pub use owner::{Claim, Owner, claim, owner};
-pub use record::{DataWord, Gap, Member, PointRecord};
+pub use record::{DataWord, Member, PointRecord, ReferenceRecord};
 pub use tags::{Role, keep_tags, member_tags, point_tags};

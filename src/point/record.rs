@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{PointError, PointId, versioned};
+use crate::data::references::{Gap, Summary};
 use crate::repository::{SnapshotId, TreeId, WriteStats};
-use crate::stack::Name;
+use crate::stack::{Name, Reference};
 
 /// One recovery point, as it was when it was taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,10 +27,8 @@ pub struct PointRecord {
     pub omitted: Vec<Name>,
     /// Between the oldest and the newest instant of its members.
     pub largest_distance_ms: u64,
-    /// Rows whose file was not there, or not as they say, when the point was taken; a restore compares with it.
-    pub gaps: Vec<Gap>,
-    /// How many rows were compared with their files.
-    pub references_checked: u64,
+    /// The stack's references that could be compared: both of their data sets are members.
+    pub references: Vec<ReferenceRecord>,
     pub stats: WriteStats,
     pub took_ms: u64,
 }
@@ -70,18 +69,18 @@ pub enum DataWord {
     Volume,
 }
 
-/// A row that points at a file that is not there, or not as the row says.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// What comparing rows with their files found when the point was taken; a restore is held to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Gap {
-    /// `activeStorage chatwoot-db chatwoot-uploads`.
+pub struct ReferenceRecord {
+    /// `activeStorage`.
     pub reference: String,
-    /// `active_storage_blobs id 7`.
-    pub row: String,
-    /// Relative to the volume's root.
-    pub file: String,
-    /// `missing`, or how the file differs from what the row says.
-    pub problem: String,
+    pub database: Name,
+    pub volume: Name,
+    pub summary: Summary,
+    /// The first 10,000 rows whose file was not there, or not as they say.
+    pub gaps: Vec<Gap>,
+    pub gap_count: u64,
 }
 
 impl PointRecord {
@@ -90,6 +89,8 @@ impl PointRecord {
     pub const FILE: &str = "point.json";
     /// The `Stack` document that the point was taken with, beside it.
     pub const STACK_FILE: &str = "stack.yaml";
+    /// Which files' checksums were verified against their rows, so that the next point need not compute them again.
+    pub const CHECKED_FILE: &str = "verified-checksums";
 
     /// Reads what [`Self::to_json`] wrote.
     ///
@@ -116,10 +117,21 @@ impl PointRecord {
         self.members.iter().map(|member| member.bytes).sum()
     }
 
-    /// What a person should know although the point is whole.
+    /// How many things a person should know although the point is whole: gaps and warnings.
     #[must_use]
-    pub fn warning_count(&self) -> usize {
-        self.gaps.len() + self.members.iter().map(|member| member.warnings.len()).sum::<usize>()
+    pub fn warning_count(&self) -> u64 {
+        let gaps: u64 = self.references.iter().map(|reference| reference.gap_count).sum();
+        gaps + self.members.iter().map(|member| member.warnings.len() as u64).sum::<u64>()
+    }
+
+    /// What was recorded for the same kind of reference between the same data sets.
+    #[must_use]
+    pub fn reference(&self, reference: &Reference) -> Option<&ReferenceRecord> {
+        let pair = reference.pair();
+        let same = |record: &&ReferenceRecord| {
+            record.reference == reference.word() && record.database == pair.database && record.volume == pair.volume
+        };
+        self.references.iter().find(same)
     }
 
     /// The oldest instant that a member stands for: what the achieved RPO counts from.

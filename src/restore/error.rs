@@ -1,4 +1,5 @@
 use crate::data::DataError;
+use crate::data::references::ReferenceError;
 use crate::failure::{Category, Failure};
 use crate::point::{PointError, PointId};
 use crate::repository::RepositoryError;
@@ -36,6 +37,8 @@ pub enum RestoreError {
     Mend { data: Name, source: Box<DataError> },
     #[error("cannot take the safety recovery point; nothing was changed")]
     Safety(#[source] Box<SnapshotError>),
+    #[error("all is restored and live, but the rows of {reference} could not be compared with their files")]
+    References { reference: &'static str, source: Box<ReferenceError> },
     #[error("no data set has anything of the run `{run}`")]
     NoSuchRun { run: String },
     #[error(transparent)]
@@ -67,6 +70,7 @@ impl Failure for RestoreError {
             Self::MemberMissing { .. } => Category::Integrity,
             Self::Data { source, .. } | Self::Refused { source, .. } | Self::Mend { source, .. } => source.category(),
             Self::Safety(source) => source.category(),
+            Self::References { source, .. } => source.category(),
             Self::Point(error) => error.category(),
             Self::Repository(error) => error.category(),
         }
@@ -80,6 +84,7 @@ impl Failure for RestoreError {
             Self::MemberMissing { .. } => Some("restore the others with --data, or choose another point".into()),
             Self::NoDatabase { .. } => Some("use --in-place, or --to DIR for its files".into()),
             Self::NamesForSeveral { .. } => Some("choose one with --data".into()),
+            Self::References { source, .. } => source.hint(),
             Self::NoSuchRun { .. } => Some("see what there is with `drydock restore -f FILE --list`".into()),
             Self::Safety(source) => Some(source.hint().unwrap_or_else(|| {
                 "restore beside what is live instead: `--to DIR`, or `--to-database NEW` for a database".into()

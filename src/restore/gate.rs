@@ -30,7 +30,7 @@ pub enum Filled {
     /// As recorded; it waits.
     Verified(Waiting),
     /// Not as recorded: what was made is gone again.
-    Differs(RestoredSet),
+    Differs(Box<RestoredSet>),
 }
 
 /// Fills and verifies one data set's databases beside the live ones.
@@ -49,7 +49,7 @@ pub async fn fill(home: &Home, plan: &RestorePlan, part: &Part, cx: &Context) ->
         Some(()) = told.recv() => Ok(Filled::Verified(Waiting { part: part.clone(), begun, task, go, cancel })),
         ended = &mut task => {
             let restored = ended.map_err(|_| lost())??;
-            Ok(Filled::Differs(restored_set(part, restored, begun)))
+            Ok(Filled::Differs(Box::new(restored_set(part, restored, begun))))
         }
     }
 }

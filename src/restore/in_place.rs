@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::gate::{self, Filled, Waiting};
 use super::plan::{Part, RestorePlan};
 use super::report::{Former, Report, RestoredSet, ms};
-use super::{RestoreError, mend, preview, root, safety};
+use super::{RestoreError, mend, preview, references, root, safety};
 use crate::context::Context;
 use crate::data::{DataError, redis, volume};
 use crate::point::{DataWord, Home};
@@ -22,7 +22,8 @@ pub async fn replace(home: &Home, plan: &RestorePlan, cx: &Context) -> Result<Re
     let mut report = plan.report();
     report.mended = mend::what_was_left(plan, cx).await?; // live data is whole again before it is saved
     preview::refuse_early(home, plan, cx).await?;
-    report.safety_point = Some(safety::point(home, plan, cx).await?); // the way back
+    let safety = safety::point(home, plan, cx).await?; // the way back
+    report.safety_point = Some(safety.id);
     let mut state = State::default();
     let carried_out = carry_out(home, plan, &mut state, cx).await;
     if carried_out.is_err() {
@@ -30,7 +31,10 @@ pub async fn replace(home: &Home, plan: &RestorePlan, cx: &Context) -> Result<Re
     }
     report.data = state.done;
     match carried_out {
-        Ok(()) => Ok(report),
+        Ok(()) => {
+            report.references = references::compare(home, plan, &safety, cx).await?;
+            Ok(report)
+        }
         Err(Trouble::Differs(restored)) => {
             report.data.push(*restored);
             Ok(report)
@@ -70,7 +74,7 @@ async fn carry_out(home: &Home, plan: &RestorePlan, state: &mut State, cx: &Cont
     for part in plan.of(DataWord::Postgres) {
         match gate::fill(home, plan, part, cx).await.map_err(of(part))? {
             Filled::Verified(waiting) => state.waiting.push(waiting),
-            Filled::Differs(restored) => return Err(Trouble::Differs(Box::new(restored))),
+            Filled::Differs(restored) => return Err(Trouble::Differs(restored)),
         }
     }
     for part in plan.of(DataWord::Volume) {

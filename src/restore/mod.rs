@@ -11,6 +11,7 @@ pub mod kept;
 mod mend;
 mod plan;
 mod preview;
+mod references;
 mod report;
 mod root;
 mod safety;
@@ -21,7 +22,7 @@ use crate::point::Home;
 pub use error::RestoreError;
 pub use plan::{Options, Part, RestorePlan, Target, plan};
 pub use preview::{Action, PartPreview, Preview, preview};
-pub use report::{Former, Report, RestoredSet};
+pub use report::{ComparedReference, Former, Report, RestoredSet};
 
 /// Restores as `plan` says; returns what was compared, never just "ok". The caller holds a shared lock.
 ///

@@ -20,6 +20,18 @@ pub struct Report {
     /// What killed restores had left, and what became of it.
     pub mended: Vec<String>,
     pub data: Vec<RestoredSet>,
+    /// Rows against their files, as they are live now.
+    pub references: Vec<ComparedReference>,
+}
+
+/// One reference after an in-place restore; a gap that the recovery point did not record is a difference.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ComparedReference {
+    pub reference: &'static str,
+    pub database: Name,
+    pub volume: Name,
+    pub comparison: Comparison,
 }
 
 /// One data set that is back.
@@ -55,12 +67,20 @@ impl Report {
     #[must_use]
     pub fn holds(&self) -> bool {
         self.data.iter().all(|set| set.comparison.holds())
+            && self.references.iter().all(|reference| reference.comparison.holds())
     }
 }
 
 impl RestorePlan {
     pub(super) fn report(&self) -> Report {
-        Report { run: self.run.clone(), point: self.point, safety_point: None, mended: Vec::new(), data: Vec::new() }
+        Report {
+            run: self.run.clone(),
+            point: self.point,
+            safety_point: None,
+            mended: Vec::new(),
+            data: Vec::new(),
+            references: Vec::new(),
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 use crate::data::DataError;
+use crate::data::references::ReferenceError;
 use crate::failure::{Category, Failure};
 use crate::point::PointError;
 use crate::repository::RepositoryError;
@@ -12,6 +13,8 @@ pub enum SnapshotError {
     Data { data: Name, source: Box<DataError> },
     #[error("cannot estimate the data set `{data}`")]
     Estimate { data: Name, source: Box<DataError> },
+    #[error("cannot compare the rows of {reference} with their files; there is no recovery point")]
+    References { reference: &'static str, source: Box<ReferenceError> },
     #[error("{what} reads back other than it was written ({how}); there is no recovery point")]
     NotAsWritten { what: String, how: String },
     #[error(transparent)]
@@ -25,6 +28,7 @@ impl Failure for SnapshotError {
         match self {
             Self::UnknownData { .. } => Category::Usage,
             Self::Data { source, .. } | Self::Estimate { source, .. } => source.category(),
+            Self::References { source, .. } => source.category(),
             Self::NotAsWritten { .. } => Category::Integrity,
             Self::Point(error) => error.category(),
             Self::Repository(error) => error.category(),
@@ -35,6 +39,7 @@ impl Failure for SnapshotError {
         match self {
             Self::UnknownData { .. } => None,
             Self::Data { source, .. } | Self::Estimate { source, .. } => source.hint(),
+            Self::References { source, .. } => source.hint(),
             Self::NotAsWritten { .. } => Some(
                 "test this machine's memory and the store; then look with `drydock check -f FILE --read-data`".into(),
             ),

@@ -1,4 +1,4 @@
-//! Takes a recovery point. Owns the order prepare → read → record → reopen, and that the point is either listed whole or
+//! Takes a recovery point. Owns the order prepare → read → compare references → record → reopen, and that the point is either listed whole or
 //! not at all; what a data set's bytes are lives in `data/`, what a point is in `point/`.
 //!
 //! The order within a point (DESIGN §5): every database's exported snapshot is opened before anything is read, then
@@ -11,6 +11,7 @@ mod plan;
 mod prepare;
 mod read;
 mod record;
+mod references;
 mod reopen;
 
 use std::time::Instant;
@@ -69,14 +70,15 @@ pub async fn snapshot(home: &Home, prepared: Prepared, options: Options, cx: &Co
     tracing::info!(point = %id, "a recovery point is begun");
 
     let read = read::everything(&run, &mut databases, &forecast).await?; // databases, then volumes, then caches
+    run.writer.finish().await?; // all that was read is stored and in an index
+    let references = references::compare(&run, &databases, &read).await?; // rows as exported, files as stored
     databases.close().await; // production's vacuum is free again
-    let stats = run.writer.finish().await?; // all that the members name is stored and in an index
     let members = record::members(&run, read).await?;
     let documented = async {
         reopen::members(&run, &members).await?; // the output is opened before the point says that it is there
-        record::documents(&run, &members, stats).await
+        record::documents(&run, &members, references).await
     };
-    let (record, tree) = match documented.await {
+    let documented = match documented.await {
         Ok(documented) => documented,
         Err(error) => {
             record::withdraw(&run, &members).await;
@@ -84,7 +86,7 @@ pub async fn snapshot(home: &Home, prepared: Prepared, options: Options, cx: &Co
         }
     };
     // From here on the point may be listed even where saving it reports a failure, so its members stay.
-    let taken = record::point(&run, record, tree).await?;
+    let taken = record::point(&run, documented).await?;
     reopen::point(&run, &taken, &members).await?;
     let (bytes, elapsed_ms) = (taken.record.bytes(), taken.record.took_ms);
     tracing::info!(point = %id, bytes, elapsed_ms, "a recovery point is complete");

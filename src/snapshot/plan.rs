@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::SnapshotError;
-use crate::point::{DataWord, Member, PointRecord};
+use crate::point::{DataWord, Member, Point};
+use crate::repository::SnapshotId;
 use crate::stack::{DataKind, DataSet, Name, Stack};
 
 /// What is to be taken.
@@ -17,13 +18,15 @@ pub struct SnapshotPlan {
     pub reason: Option<String>,
     /// What the newest complete point has of each: what is unchanged since is not read again.
     pub former: BTreeMap<Name, Member>,
+    /// That point's own snapshot.
+    pub former_point: Option<SnapshotId>,
 }
 
 /// Plans a recovery point of the data sets `wanted`, or of all of `stack`'s.
 ///
 /// # Errors
 /// `UnknownData` for a name that the stack does not have.
-pub fn plan(stack: &Stack, wanted: &[Name], latest: Option<&PointRecord>) -> Result<SnapshotPlan, SnapshotError> {
+pub fn plan(stack: &Stack, wanted: &[Name], latest: Option<&Point>) -> Result<SnapshotPlan, SnapshotError> {
     let all = &stack.spec.data;
     if let Some(name) = wanted.iter().find(|name| !all.iter().any(|set| set.name == **name)) {
         let known = all.iter().map(|set| set.name.to_string()).collect();
@@ -35,9 +38,10 @@ pub fn plan(stack: &Stack, wanted: &[Name], latest: Option<&PointRecord>) -> Res
     let omitted = all.iter().filter(|set| !is_wanted(set)).map(|set| set.name.clone()).collect();
     let same_kind =
         |member: &&Member| sets.iter().any(|set| set.name == member.data && DataWord::from(&set.kind) == member.kind);
-    let members = latest.map(|record| record.members.as_slice()).unwrap_or_default();
+    let record = latest.and_then(|point| point.record().ok());
+    let members = record.map(|record| record.members.as_slice()).unwrap_or_default();
     let former = members.iter().filter(same_kind).map(|member| (member.data.clone(), member.clone())).collect();
-    Ok(SnapshotPlan { sets, omitted, reason: None, former })
+    Ok(SnapshotPlan { sets, omitted, reason: None, former, former_point: latest.map(|point| point.snapshot) })
 }
 
 fn turn(kind: &DataKind) -> u8 {

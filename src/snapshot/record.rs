@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::read::Read;
+use super::references::Compared;
 use super::{Run, SnapshotError, Taken};
 use crate::point::{self, Member, PointRecord, member_tags, point_tags};
-use crate::repository::{Snapshot, TreeId, WriteStats};
+use crate::repository::{Snapshot, TreeId};
 
 /// Saves the members' snapshots; whatever fails takes back those that were saved.
 pub async fn members(run: &Run<'_>, read: Vec<Read>) -> Result<Vec<Member>, SnapshotError> {
@@ -63,11 +64,7 @@ fn signed(run: &Run<'_>, tree: TreeId, paths: Vec<String>) -> Snapshot {
 }
 
 /// Stores `point.json` and the `Stack` document beside it.
-pub async fn documents(
-    run: &Run<'_>,
-    members: &[Member],
-    stats: WriteStats,
-) -> Result<(PointRecord, TreeId), SnapshotError> {
+pub async fn documents(run: &Run<'_>, members: &[Member], compared: Compared) -> Result<Documented, SnapshotError> {
     let record = PointRecord {
         format_version: PointRecord::FORMAT_VERSION,
         id: run.id,
@@ -78,25 +75,35 @@ pub async fn documents(
         members: members.to_vec(),
         omitted: run.plan.omitted.clone(),
         largest_distance_ms: largest_distance_ms(members),
-        gaps: Vec::new(),
-        references_checked: 0,
-        stats,
+        references: compared.records,
+        stats: run.writer.finish().await?,
         took_ms: ms(run.begun.elapsed()),
     };
-    let documents = vec![
+    let mut documents = vec![
         (PointRecord::FILE, record.to_json()),
         (PointRecord::STACK_FILE, run.home.stack.text.clone().into_bytes()),
     ];
+    if !compared.checked.is_empty() {
+        documents.push((PointRecord::CHECKED_FILE, compared.checked.to_bytes()));
+    }
+    let paths = documents.iter().map(|(name, _)| format!("/{name}")).collect();
     let tree = point::folder(&run.writer, run.time, documents).await?;
     run.writer.finish().await?;
     run.go_on()?; // a lock that was lost meanwhile means that a prune may have taken what we name
-    Ok((record, tree))
+    Ok(Documented { record, tree, paths })
+}
+
+/// What the point's own snapshot will name.
+pub struct Documented {
+    record: PointRecord,
+    tree: TreeId,
+    paths: Vec<String>,
 }
 
 /// Saves the snapshot that makes the point real.
-pub async fn point(run: &Run<'_>, record: PointRecord, tree: TreeId) -> Result<Taken, SnapshotError> {
-    let mut snapshot =
-        signed(run, tree, vec![format!("/{}", PointRecord::FILE), format!("/{}", PointRecord::STACK_FILE)]);
+pub async fn point(run: &Run<'_>, documented: Documented) -> Result<Taken, SnapshotError> {
+    let Documented { record, tree, paths } = documented;
+    let mut snapshot = signed(run, tree, paths);
     snapshot.tags = point_tags(&run.home.stack.name, run.id);
     let snapshot = run.home.repository.save_snapshot(&snapshot).await?;
     Ok(Taken { snapshot, record })

@@ -172,3 +172,46 @@ fn what_is_damaged_in_the_repository_replaces_nothing() {
     let databases = shop.postgres.psql("postgres", "select datname from pg_database where datname like 'shop%'");
     assert_eq!(databases, "shop", "nothing is left beside");
 }
+
+/// Rails' tables and a folder of its disk service: one blob as it should be, one whose file is missing.
+#[test]
+fn rows_without_their_file_are_named_recorded_and_held_against_a_restore() {
+    let postgres = Postgres::start("15");
+    postgres.create_database("rails");
+    postgres.psql(
+        "rails",
+        "create table active_storage_blobs (id bigserial primary key, key varchar not null unique, filename varchar not null, \
+         content_type varchar, metadata text, service_name varchar not null default 'local', byte_size bigint not null, \
+         checksum varchar, created_at timestamp not null default now()); \
+         create table active_storage_attachments (id bigserial primary key, name varchar not null, record_type varchar not null, \
+         record_id bigint not null, blob_id bigint not null, created_at timestamp not null default now()); \
+         create table active_storage_variant_records (id bigserial primary key, blob_id bigint not null, variation_digest varchar not null); \
+         insert into active_storage_blobs (key, filename, byte_size, checksum) values \
+         ('abcd1', 'a.txt', 5, 'XUFAKrxLKna5cZ2REBfFkg=='), ('efgh2', 'b.txt', 7, 'AAAAAAAAAAAAAAAAAAAAAA=='); \
+         insert into active_storage_attachments (name, record_type, record_id, blob_id) values ('f', 'M', 1, 1), ('f', 'M', 2, 2)",
+    );
+    let spec = format!(
+        "  data:\n  - {{name: files, volume: {{path: files}}}}\n  - {{name: db, postgres: {{host: 127.0.0.1, port: {}, database: rails, \
+         user: postgres}}}}\n  references:\n  - activeStorage: {{database: db, volume: files}}\n",
+        postgres.port
+    );
+    let world = World::new("references", &spec);
+    world.write("files/ab/cd/abcd1", "hello");
+    let taken = world.run(&["snapshot", "-o", "json"]);
+    assert_eq!(taken.code, 3, "complete, with a gap to know of: {}{}", taken.stdout, taken.stderr);
+    let taken: Value = serde_json::from_str(&taken.stdout).unwrap();
+    assert_eq!(taken["state"], "complete");
+    let gaps = &taken["point"]["references"][0]["gaps"];
+    assert_eq!((gaps.as_array().unwrap().len(), &gaps[0]["what"]), (1, &json!("missing")), "{gaps}");
+    assert!(gaps[0]["row"].as_str().unwrap().contains('2') && gaps[0]["file"] == "ef/gh/efgh2", "{gaps}");
+    assert!(world.run(&["points", "show", "latest"]).stdout.contains("ef/gh/efgh2: missing"));
+
+    let point = taken["point"]["id"].as_str().unwrap();
+    let known = world.json(&["restore", "--point", point, "--in-place", "--yes"]);
+    assert_eq!(known["references"][0]["comparison"]["differenceCount"], 0, "a gap that was recorded is none now");
+
+    std::fs::remove_file(world.path("files/ab/cd/abcd1")).unwrap();
+    let new = world.run(&["restore", "--point", point, "--data", "db", "--in-place", "--yes", "-o", "json"]);
+    assert_eq!(new.code, 20, "the rows came back, their file did not: {}{}", new.stdout, new.stderr);
+    assert!(new.stdout.contains("ab/cd/abcd1"), "{}", new.stdout);
+}

@@ -51,7 +51,7 @@ struct Row {
     bytes: Option<u64>,
     stored_bytes: Option<u64>,
     took_ms: Option<u64>,
-    warnings: Option<usize>,
+    warnings: Option<u64>,
     kept: Option<Keep>,
 }
 

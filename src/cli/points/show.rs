@@ -7,7 +7,7 @@ use crate::cli::human::{self, ms};
 use crate::cli::output::Shown;
 use crate::cli::session::Session;
 use crate::cli::table::Table;
-use crate::point::{Keep, PointRecord, State, load};
+use crate::point::{Keep, PointRecord, ReferenceRecord, State, load};
 use crate::repository::SnapshotId;
 use crate::snapshot::Taken;
 use crate::stack::ByteSize;
@@ -95,6 +95,26 @@ fn members(point: &PointRecord) -> String {
     table.text()
 }
 
+/// How many gaps are listed as text; JSON has all that were recorded.
+const LISTED: usize = 50;
+
+fn gaps(reference: &ReferenceRecord) -> String {
+    let ReferenceRecord { reference: kind, database, volume, summary, gaps, gap_count } = reference;
+    let (rows, files) = (human::count(summary.rows, "row"), human::count(summary.files, "file"));
+    let mut text = format!("{kind}: {rows} of {database} compared with {volume}: {files} as their rows say\n");
+    for gap in gaps.iter().take(LISTED) {
+        text += &format!("gap: {kind}: {}: {}: {}\n", gap.row, gap.file, gap.problem());
+    }
+    let more = gap_count.saturating_sub(gaps.len().min(LISTED) as u64);
+    if more > 0 {
+        text += &format!("and {} more gaps\n", human::number(more));
+    }
+    for note in &summary.notes {
+        text += &format!("note: {kind}: {note}\n");
+    }
+    text
+}
+
 /// Warnings, notes and gaps, each with whose it is.
 fn remarks(point: &PointRecord) -> String {
     let mut text = String::new();
@@ -104,8 +124,8 @@ fn remarks(point: &PointRecord) -> String {
             text += &format!("{kind}: {}: {remark}\n", member.data);
         }
     }
-    for gap in &point.gaps {
-        text += &format!("gap: {}: {}: {}: {}\n", gap.reference, gap.row, gap.file, gap.problem);
+    for reference in &point.references {
+        text += &gaps(reference);
     }
     text
 }

@@ -17,6 +17,10 @@ impl Shown for Report {
         for set in &self.data {
             text += &one(set);
         }
+        for one in &self.references {
+            text += &format!("{}: rows of {} against the files of {}\n", one.reference, one.database, one.volume);
+            text += &comparison(&one.comparison);
+        }
         let formers: Vec<&Former> = self.data.iter().flat_map(|set| &set.formers).collect();
         if self.holds() {
             text += &format!("all is as recorded in recovery point {}\n", self.point);
@@ -40,7 +44,7 @@ fn one(set: &RestoredSet) -> String {
 }
 
 /// `compared: 12 tables, 40,000 rows`, and what differs.
-pub fn comparison(comparison: &Comparison) -> String {
+fn comparison(comparison: &Comparison) -> String {
     let compared: Vec<String> =
         comparison.compared.iter().map(|(what, number)| format!("{} {what}", human::number(*number))).collect();
     let mut text = match compared.is_empty() {

@@ -89,7 +89,7 @@ pub fn plan(points: &Points, policy: &Policy, now: Timestamp, zone: &TimeZone) -
             });
         }
     }
-    fates.sort_by(|a, b| (b.time, b.id).cmp(&(a.time, a.id)));
+    fates.sort_by_key(|fate| std::cmp::Reverse((fate.time, fate.id)));
     let keep = !points.unreadable.is_empty();
     let strays = points.strays.iter().map(|stray| StrayFate {
         snapshot: stray.snapshot,
