@@ -1,7 +1,8 @@
 //! Which snapshots (or recovery points) a retention policy keeps: a pure function, restic's rules, and three of our
 //! own: nothing that is protected is dropped, nothing that is dated after now is dropped or counted, and the time zone
 //! is said. Owns the decision and its reasons; refuses to remove anything.
-//! Source of the rules: restic 0.14 `internal/restic/snapshot_policy.go`.
+//! Source of the rules: restic 0.14 `internal/restic/snapshot_policy.go`. (Since 0.16 restic also keeps the oldest of all
+//! while a rule has places left; that is not taken over.)
 
 mod within;
 

@@ -183,6 +183,15 @@ mod tests {
     }
 
     #[test]
+    fn the_committed_snapshot_is_read_and_written_for_ever() {
+        let json = include_bytes!("../../tests/fixtures/formats/snapshot-1.json");
+        let snapshot = Snapshot::from_json(json).unwrap();
+        assert_eq!(snapshot.time.as_nanosecond(), 1_767_323_045_000_000_006);
+        assert_eq!((snapshot.parent, snapshot.original), (Some(SnapshotId([0x11; 32])), Some(SnapshotId([0x33; 32]))));
+        assert_eq!(snapshot.to_json(), json);
+    }
+
+    #[test]
     fn what_is_no_snapshot_is_refused() {
         let tree = "22".repeat(32);
         for (bad, why) in [

@@ -208,6 +208,17 @@ mod tests {
         assert_eq!(lock.to_string(), "PID 5 on h by u since 2026-06-15T12:00:00Z");
     }
 
+    #[test]
+    fn the_committed_lock_is_read_and_written_for_ever() {
+        let json = include_bytes!("../../../tests/fixtures/formats/lock-1.json");
+        let lock = Document::from_json(json).unwrap();
+        assert_eq!(lock.to_json(), json);
+        let identity = Identity::parse(&lock.hostname).unwrap();
+        let boot = "0123456789abcdef0123456789abcdef".into();
+        assert_eq!(identity, Identity { boot, namespace: 4_026_531_836, start: 123_456, run: "9f8e7d6c".into() });
+        assert_eq!(lock.to_string(), "PID 7 on papg-0 by root since 2026-01-02T03:04:05Z, exclusively");
+    }
+
     impl Document {
         fn clone_with_host(&self, host: &str) -> Self {
             Self { hostname: host.into(), ..self.clone() }

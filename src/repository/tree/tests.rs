@@ -80,6 +80,20 @@ fn every_kind_is_written_as_restic_writes_it() {
     assert_eq!(Tree::from_json(b"{\"nodes\":null}\n").unwrap(), Tree::default());
 }
 
+/// Every released version reads and writes this one; its id is what makes an unchanged folder known.
+#[test]
+fn the_committed_tree_is_read_and_written_for_ever() {
+    let json = include_bytes!("../../../tests/fixtures/formats/tree-1.json");
+    let tree = Tree::from_json(json).unwrap();
+    assert_eq!(tree.nodes.iter().map(|node| node.mode).collect::<Vec<_>>()[..3], [0o1755, 0o4644, 0o1755]);
+    assert_eq!(tree.get(b"caf\xe9 \"\n").unwrap().extended_attributes, [("user.<a>".into(), b"\x00\xff".to_vec())]);
+    assert_eq!(tree.get(b"raw link").unwrap().kind, NodeKind::Symlink { target: b"\xff/x".to_vec() });
+    let written = tree.to_json().unwrap();
+    assert_eq!(written, json);
+    let id = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(written));
+    assert_eq!(id, "8775edde37a5d29373db4db0c76053641fdd969c05d7709d4960fdba2434b04d");
+}
+
 #[test]
 fn what_newer_programs_add_is_passed_over() {
     let json = r#"{"version":3,"nodes":[{"name":"n","type":"fifo","mode":420,"uid":1,"gid":2,"generic_attributes":{"windows.file_attributes":32},
