@@ -28,7 +28,7 @@ pub struct Waiting {
 /// What came of filling.
 pub enum Filled {
     /// As recorded; it waits.
-    Verified(Waiting),
+    Verified(Box<Waiting>),
     /// Not as recorded: what was made is gone again.
     Differs(Box<RestoredSet>),
 }
@@ -46,7 +46,9 @@ pub async fn fill(home: &Home, plan: &RestorePlan, part: &Part, cx: &Context) ->
     let mut task = tokio::spawn(async move { postgres::restore(&repository, &tree, &spec, &options, &own).await });
     tokio::select! {
         biased;
-        Some(()) = told.recv() => Ok(Filled::Verified(Waiting { part: part.clone(), begun, task, go, cancel })),
+        Some(()) = told.recv() => {
+            Ok(Filled::Verified(Box::new(Waiting { part: part.clone(), begun, task, go, cancel })))
+        }
         ended = &mut task => {
             let restored = ended.map_err(|_| lost())??;
             Ok(Filled::Differs(Box::new(restored_set(part, restored, begun))))

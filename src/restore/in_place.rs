@@ -73,7 +73,7 @@ fn of(part: &Part) -> impl Fn(DataError) -> Trouble {
 async fn carry_out(home: &Home, plan: &RestorePlan, state: &mut State, cx: &Context) -> Result<(), Trouble> {
     for part in plan.of(DataWord::Postgres) {
         match gate::fill(home, plan, part, cx).await.map_err(of(part))? {
-            Filled::Verified(waiting) => state.waiting.push(waiting),
+            Filled::Verified(waiting) => state.waiting.push(*waiting),
             Filled::Differs(restored) => return Err(Trouble::Differs(restored)),
         }
     }

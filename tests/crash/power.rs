@@ -144,8 +144,7 @@ impl World {
 async fn take(home: &Home, cx: &Context) -> Anything {
     let lock = home.repository.lock(LockKind::Shared, std::time::Duration::ZERO, cx).await?;
     let points = load(&home.repository, &home.stack.name).await?;
-    let latest = points.latest().ok().map(|point| point.record()).transpose()?;
-    let prepared = prepare(plan(&home.stack, &[], latest)?, cx).await?;
+    let prepared = prepare(plan(&home.stack, &[], points.latest().ok())?, cx).await?;
     let options = Options { writer: WriterOptions::default(), reread: false };
     let taken = snapshot(home, prepared, options, cx).await;
     let released = lock.release().await;
