@@ -66,7 +66,7 @@ async fn every_table_is_what_psql_copies() {
 #[tokio::test(flavor = "multi_thread")]
 async fn by_hand_with_stock_tools_everything_comes_back() {
     let store = Store::new().await;
-    for version in VERSIONS {
+    for version in ["9.5", "15", "18"] {
         let source = server(version);
         let taken = store.taken(&spec(source, "torture")).await;
         let target = Postgres::start(source.version);

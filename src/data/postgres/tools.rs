@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
@@ -16,6 +17,8 @@ use super::version::Version;
 const DEBIAN: &str = "/usr/lib/postgresql";
 /// Of what a program says on stderr the end tells why; more is not kept in memory.
 const STDERR_KEPT: usize = 4 << 10;
+/// A program that was asked to end and tells the server so needs one round trip.
+const END_WITHIN: Duration = Duration::from_secs(5);
 
 /// A folder with `pg_dump`, `pg_restore` and `pg_dumpall` of one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,6 +137,17 @@ impl Running {
     /// The program's standard input, once, where the command has made it a pipe.
     pub fn stdin(&mut self) -> Option<tokio::process::ChildStdin> {
         self.child.stdin.take()
+    }
+
+    /// Asks the program to end: PostgreSQL's own then tell the server to cancel what they wait for there, which a kill
+    /// would leave behind. One that does not end is killed with this handle.
+    pub async fn end(mut self) {
+        let pid = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = pid {
+            // It may have ended by itself meanwhile.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        let _ = tokio::time::timeout(END_WITHIN, self.child.wait()).await;
     }
 
     /// Waits for the end.

@@ -3,8 +3,10 @@
 
 use std::fmt::Write as _;
 
-use crate::data::postgres::manifest::{Database, Grant, LargeObject, Manifest, Table};
+use crate::data::postgres::manifest::{Database, LargeObject, Manifest, Table};
 use crate::data::postgres::naming::{identifier, literal, qualified};
+use crate::data::postgres::restore::database::creation;
+use crate::data::postgres::restore::grants;
 use crate::data::postgres::version::Version;
 
 /// The script for psql that fills a database between pre-data and post-data, run in the database's folder. Identifiers
@@ -82,19 +84,13 @@ pub(super) fn large_object_sql(object: &LargeObject) -> String {
         );
     }
     line(&mut sql, format_args!("ALTER LARGE OBJECT {oid} OWNER TO {};", identifier(&object.owner)));
-    for grant in object.grants.iter().flatten() {
-        sql.push_str(&grant_sql(oid, grant));
+    for grant in grants::statements(&format!("LARGE OBJECT {oid}"), &object.owner, object.grants.as_deref()) {
+        line(&mut sql, format_args!("{grant};"));
     }
     if let Some(comment) = &object.comment {
         line(&mut sql, format_args!("COMMENT ON LARGE OBJECT {oid} IS {};", literal(comment)));
     }
     sql
-}
-
-fn grant_sql(oid: u32, grant: &Grant) -> String {
-    let to = grant.grantee.as_deref().map_or_else(|| "PUBLIC".to_owned(), identifier);
-    let option = if grant.grantable { " WITH GRANT OPTION" } else { "" };
-    format!("GRANT {} ON LARGE OBJECT {oid} TO {to}{option};\n", grant.privilege)
 }
 
 /// `RESTORE.md`.
@@ -154,7 +150,7 @@ fn sed(version: Version) -> String {
 fn database_md(number: usize, database: &Database, version: Version) -> String {
     let folder = &database.folder;
     let name = shell(&database.name);
-    let create = shell(&create_database(database, version));
+    let create = shell(&creation(&database.name, &database.properties, None, version));
     let sed = sed(version);
     format!(
         "## {number}. Database {}\n\n\
@@ -171,30 +167,6 @@ fn database_md(number: usize, database: &Database, version: Version) -> String {
          ```\n\n",
         one_line(&database.name),
     )
-}
-
-/// In words that servers from `version` on know; pg_dump's own are those of pg_dump's version.
-fn create_database(database: &Database, version: Version) -> String {
-    let properties = &database.properties;
-    let mut sql = format!(
-        "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}",
-        identifier(&database.name),
-        literal(&properties.encoding),
-        literal(&properties.collate),
-        literal(&properties.ctype),
-    );
-    if version >= Version::V15 {
-        sql.push_str(&format!(" LOCALE_PROVIDER {}", properties.locale_provider));
-    }
-    match (properties.locale_provider.as_str(), &properties.locale) {
-        ("icu", Some(locale)) => sql.push_str(&format!(" ICU_LOCALE {}", literal(locale))),
-        ("builtin", Some(locale)) => sql.push_str(&format!(" BUILTIN_LOCALE {}", literal(locale))),
-        _ => {}
-    }
-    if let Some(rules) = &properties.icu_rules {
-        sql.push_str(&format!(" ICU_RULES {}", literal(rules)));
-    }
-    sql
 }
 
 /// `text` as one word of a shell.

@@ -17,6 +17,7 @@ mod sequences;
 mod tables;
 mod watch;
 
+use std::future::Future;
 use std::sync::Arc;
 
 use self::assemble::DatabaseParts;
@@ -129,41 +130,48 @@ impl OpenSource {
     /// # Errors
     /// Whatever kept a row from being read, first of all the reason why production came first (`InTheWay`, `TooLong`).
     pub async fn read(&self, writer: &Writer, cx: &Context) -> Result<Captured, PostgresError> {
-        let work = async {
-            let globals = schema::globals(self, writer).await?;
-            let mut databases = Vec::new();
-            for exported in &self.exported {
-                databases.push(self.read_database(exported, writer, cx).await?);
-            }
-            assemble::snapshot(self, globals, databases, writer).await
-        };
-        match self.stop.guard(None, work).await {
-            Err(PostgresError::Cancelled) => Err(self.stop.reason()),
-            Err(error) if self.stop.is_stopped() => {
-                // A session that was ended because of the reason says so in its own words; the reason comes first.
-                match self.stop.reason() {
-                    PostgresError::Cancelled => Err(error),
-                    reason => Err(reason),
-                }
-            }
-            result => result,
-        }
+        let read = self.read_all(writer, cx).await;
+        read.map_err(|error| {
+            // A session that was ended because of the reason says so in its own words; the reason comes first.
+            self.stop.because(error);
+            self.stop.reason()
+        })
     }
 
+    async fn read_all(&self, writer: &Writer, cx: &Context) -> Result<Captured, PostgresError> {
+        let globals = schema::globals(self, writer).await?;
+        let mut databases = Vec::new();
+        for exported in &self.exported {
+            databases.push(self.read_database(exported, writer, cx).await?);
+        }
+        self.stop.guard(None, assemble::snapshot(self, globals, databases, writer)).await
+    }
+
+    /// All parts at once. One that fails stops the others, which end what they run at the server before they return:
+    /// a statement of ours that waits for a lock would otherwise go on waiting.
     async fn read_database(
         &self,
         exported: &Exported,
         writer: &Writer,
         cx: &Context,
     ) -> Result<DatabaseParts, PostgresError> {
-        let (tables, large_objects, schema_dump, catalogs) = tokio::try_join!(
-            tables::read(self, exported, writer, cx),
-            large_objects::read(self, exported, writer, cx),
-            schema::dump(self, exported, writer),
-            self.read_catalogs(exported),
-        )?;
-        let (record, sequences, objects) = catalogs;
+        let holder = exported.holder.canceller();
+        let (tables, large_objects, schema_dump, catalogs) = tokio::join!(
+            self.part(tables::read(self, exported, writer, cx)),
+            self.part(large_objects::read(self, exported, writer, cx)),
+            self.part(schema::dump(self, exported, writer)),
+            self.part(self.stop.guard(Some(&holder), self.read_catalogs(exported))),
+        );
+        let (record, sequences, objects) = catalogs?;
+        let (tables, large_objects, schema_dump) = (tables?, large_objects?, schema_dump?);
         Ok(DatabaseParts { record, tables, large_objects, schema_dump, sequences, objects })
+    }
+
+    async fn part<T>(&self, work: impl Future<Output = Result<T, PostgresError>>) -> Result<T, PostgresError> {
+        work.await.map_err(|error| {
+            self.stop.because(error);
+            PostgresError::Cancelled
+        })
     }
 
     async fn read_catalogs(&self, exported: &Exported) -> Result<assemble::Catalogs, PostgresError> {

@@ -26,7 +26,7 @@ pub(super) async fn dump(
     if let Some(timeout) = source.spec.lock_timeout {
         command.arg(format!("--lock-wait-timeout={}", timeout.as_millis()));
     }
-    store(command, writer).await
+    store(command, source, writer).await
 }
 
 /// Stores roles, memberships, role settings and tablespaces of the server.
@@ -39,7 +39,7 @@ pub(super) async fn globals(source: &OpenSource, writer: &Writer) -> Result<Stor
     if !source.keeps_role_passwords() {
         command.arg("--no-role-passwords");
     }
-    let content = store(command, writer).await?;
+    let content = store(command, source, writer).await?;
     let (roles, tablespaces) = catalog::roles_and_tablespaces(holder).await?;
     let record = Globals {
         file: "globals.sql".into(),
@@ -57,11 +57,23 @@ fn readable(encoding: &str) -> &str {
     if encoding == "SQL_ASCII" { encoding } else { "UTF8" }
 }
 
-async fn store(command: tokio::process::Command, writer: &Writer) -> Result<FileContent, PostgresError> {
+async fn store(
+    command: tokio::process::Command,
+    source: &OpenSource,
+    writer: &Writer,
+) -> Result<FileContent, PostgresError> {
     let mut running = Running::start(command)?;
-    let (mut file, mut piece) = (writer.file(), Vec::new());
-    while running.read(&mut piece).await? > 0 {
-        file.write(&piece).await?;
+    let mut file = writer.file();
+    let copied = async {
+        let mut piece = Vec::new();
+        while running.read(&mut piece).await? > 0 {
+            file.write(&piece).await?;
+        }
+        Ok(())
+    };
+    if let Err(error) = source.stop.guard(None, copied).await {
+        running.end().await;
+        return Err(error);
     }
     running.finish().await?;
     Ok(file.finish().await?)

@@ -37,7 +37,7 @@ fn ownership(name: &str, owner: &str) -> (String, String) {
     (format!("owner {owner}"), format!("ALTER DATABASE {} OWNER TO {}", identifier(name), identifier(owner)))
 }
 
-fn creation(name: &str, properties: &Properties, tablespace: Option<&str>, version: Version) -> String {
+pub fn creation(name: &str, properties: &Properties, tablespace: Option<&str>, version: Version) -> String {
     let Properties { encoding, collate, ctype, locale_provider, locale, icu_rules, .. } = properties;
     let mut sql = format!(
         "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}",

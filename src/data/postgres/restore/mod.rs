@@ -8,13 +8,13 @@
 mod adapt;
 mod builder;
 mod crew;
-mod database;
+pub(super) mod database;
 mod entries;
 mod error;
 mod files;
 mod fill;
 mod globals;
-mod grants;
+pub(super) mod grants;
 mod keeper;
 mod large_objects;
 mod load;
