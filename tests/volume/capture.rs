@@ -70,7 +70,7 @@ async fn a_file_that_never_holds_still_is_marked_and_the_rest_is_whole() {
     let fixture = Fixture::new("restless").await;
     fs::write(fixture.path("source/calm"), noise(1, 100_000)).unwrap();
     let restless = fixture.path("source/restless log");
-    fs::write(&restless, noise(2, 3 << 20)).unwrap();
+    fs::write(&restless, noise(2, 32 << 20)).unwrap();
     let captured = {
         let log = fs::OpenOptions::new().append(true).open(&restless).unwrap();
         let _writer = Meddler::start(move || std::io::Write::write_all(&mut &log, b"another line\n").unwrap());

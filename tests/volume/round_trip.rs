@@ -47,18 +47,18 @@ async fn a_byte_altered_behind_our_back_is_named_and_so_is_every_other_change() 
 
     let cases: [(&str, &str, &str); 14] = [
         (
-            "contents/several chunks",
-            "printf X | dd of='contents/several chunks' bs=1 seek=4000000 conv=notrunc status=none",
+            "contents/the same again",
+            "printf X | dd of='contents/the same again' bs=1 seek=4000000 conv=notrunc status=none",
             "bytes ",
         ),
-        ("contents/text", "echo more >> contents/text", "1760005 bytes where 1760000 bytes was recorded"),
+        ("contents/a border", "echo more >> 'contents/a border'", "524293 bytes where 524288 bytes was recorded"),
         ("contents/empty", "rm contents/empty", "nothing where file was recorded"),
         ("contents/new", "touch contents/new", "file where nothing was recorded"),
         ("contents/one byte", "rm 'contents/one byte' && mkdir 'contents/one byte'", "folder where file was recorded"),
         (
-            "links/dangling",
-            "ln -sfn elsewhere links/dangling",
-            "link to elsewhere where link to nowhere at all was recorded",
+            "links/absolute",
+            "ln -sfn elsewhere links/absolute",
+            "link to elsewhere where link to /etc/passwd was recorded",
         ),
         (
             "links/text, hard",
@@ -89,15 +89,19 @@ async fn a_byte_altered_behind_our_back_is_named_and_so_is_every_other_change() 
             "bytes ",
         ),
     ];
-    for (path, damage, said) in cases {
+    for (path, damage, _) in cases {
         tree::damage(&fixture.source(), path, damage);
-        let found = differences(&fixture.compare(&captured, "source").await);
-        let told = found.iter().any(|line| line.starts_with(&format!("file {path}: ")) && line.contains(said));
-        assert!(told, "`{damage}` was to be told as `{said}`, found were {found:#?}");
-        fs::remove_dir_all(fixture.source()).unwrap();
-        fixture.restore(&captured, "source").await;
     }
-    assert_eq!(differences(&fixture.compare(&captured, "source").await), Vec::<String>::new());
+    let mut found = differences(&fixture.compare(&captured, "source").await);
+    for (path, damage, said) in cases {
+        let told = |line: &String| line.starts_with(&format!("file {path}: ")) && line.contains(said);
+        let before = found.len();
+        found.retain(|line| !told(line));
+        assert!(found.len() < before, "`{damage}` was to be told as `{said}`, found were {found:#?}");
+    }
+    // What else the damage changed: folders in which something was made, and the mode that an ACL stands for.
+    found.retain(|line| !line.contains(": modified ") && !line.starts_with("file attributes/acl: mode "));
+    assert_eq!(found, Vec::<String>::new());
 }
 
 #[test]

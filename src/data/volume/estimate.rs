@@ -51,7 +51,11 @@ impl Count {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()), // gone since it was listed
             folder => folder.map_err(VolumeError::file("open", path))?,
         };
-        for entry in folder.entries().map_err(VolumeError::file("list", path))? {
+        let entries = match folder.entries() {
+            Err(Errno::NOENT) if !path.is_empty() => return Ok(()),
+            entries => entries.map_err(VolumeError::file("list", path))?,
+        };
+        for entry in entries {
             stop.check()?;
             let path = join(path, &entry.name);
             if self.excludes.leave_out(&path) {

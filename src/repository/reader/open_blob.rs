@@ -40,23 +40,28 @@ impl Repository {
         sealed: &[u8],
         plain: &mut Vec<u8>,
     ) -> Result<(), RepositoryError> {
-        let damaged = |how: &str| {
-            let kind = match at.blob.kind {
-                BlobKind::Data => "data",
-                BlobKind::Tree => "tree",
-            };
-            let what = format!("{kind} blob {} in pack {} at byte {}", at.blob.id, at.pack, at.blob.offset);
-            RepositoryError::Damaged { what, how: how.into() }
-        };
-        match at.blob.uncompressed {
-            None => self.cipher().open(sealed, plain).map_err(|_| damaged(BAD_MAC))?,
-            Some(length) => self.open_compressed(sealed, length as usize, plain).map_err(damaged)?,
-        }
+        self.open_unhashed_into(at, sealed, plain)?;
         if BlobId(Sha256::digest(plain).into()) == at.blob.id {
             Ok(())
         } else {
-            Err(damaged("its content does not hash to its id"))
+            Err(damaged(at, "its content does not hash to its id"))
         }
+    }
+
+    /// As [`Self::open_blob`], without hashing the content: the MAC says that it is what a writer with the key stored,
+    /// not that this was right.
+    pub(super) fn open_unhashed(&self, at: &Location, sealed: &[u8]) -> Result<Vec<u8>, RepositoryError> {
+        let mut plain = Vec::with_capacity(at.blob.plain_length() as usize);
+        self.open_unhashed_into(at, sealed, &mut plain)?;
+        Ok(plain)
+    }
+
+    fn open_unhashed_into(&self, at: &Location, sealed: &[u8], plain: &mut Vec<u8>) -> Result<(), RepositoryError> {
+        let opened = match at.blob.uncompressed {
+            None => self.cipher().open(sealed, plain).map_err(|_| BAD_MAC),
+            Some(length) => self.open_compressed(sealed, length as usize, plain),
+        };
+        opened.map_err(|how| damaged(at, how))
     }
 
     fn open_compressed(&self, sealed: &[u8], length: usize, plain: &mut Vec<u8>) -> Result<(), &'static str> {
@@ -88,4 +93,13 @@ impl Repository {
         let opened = tokio::task::spawn_blocking(move || repository.open_blob(&at, &sealed));
         Ok(opened.await.map_err(|_| RepositoryError::WorkerLost)??.into())
     }
+}
+
+fn damaged(at: &Location, how: &str) -> RepositoryError {
+    let kind = match at.blob.kind {
+        BlobKind::Data => "data",
+        BlobKind::Tree => "tree",
+    };
+    let what = format!("{kind} blob {} in pack {} at byte {}", at.blob.id, at.pack, at.blob.offset);
+    RepositoryError::Damaged { what, how: how.into() }
 }

@@ -50,11 +50,13 @@ pub(super) enum Look {
 }
 
 /// Reads jobs until there are no more, or something failed.
-pub(super) fn reader(session: &Session, jobs: &Jobs<Job>) -> Result<(), VolumeError> {
+pub(super) fn reader(session: &Session, jobs: &Jobs<Vec<Job>>) -> Result<(), VolumeError> {
     let mut buffer = vec![0; READ_BYTES];
-    while let Some(job) = jobs.next() {
-        session.stop.check()?;
-        job.run(session, &mut buffer)?;
+    while let Some(jobs) = jobs.next() {
+        for job in jobs {
+            session.stop.check()?;
+            job.run(session, &mut buffer)?;
+        }
     }
     Ok(())
 }
@@ -62,7 +64,12 @@ pub(super) fn reader(session: &Session, jobs: &Jobs<Job>) -> Result<(), VolumeEr
 impl Job {
     fn run(mut self, session: &Session, buffer: &mut [u8]) -> Result<(), VolumeError> {
         loop {
-            let node = entry(session, &self.folder, &self.draft.path, &self.name, buffer)?;
+            let path = join(&self.draft.path, &self.name);
+            let node = match file(session, &self.folder, &path, &self.name, buffer)? {
+                Look::Is(node) => Some(*node),
+                Look::Gone => None,
+                Look::BecameOther => entry(session, &self.folder, &self.draft.path, &self.name, buffer)?,
+            };
             let Some(inode) = self.inode else { return self.draft.settle(session, self.at, node) };
             if let Some(node) = &node {
                 settle_names(session, session.links.read(inode, node), node)?;

@@ -25,8 +25,12 @@ use super::session::Session;
 /// wait for each other, so it bounds memory.
 const WINDOW: usize = 4_096;
 
-/// Files that wait for a reader. Each holds its folder open.
-const WAITING_FILES: usize = 64;
+/// Small files are handed to a reader together, so many or so many bytes of them.
+const TOGETHER: usize = 32;
+const TOGETHER_BYTES: u64 = 1 << 20;
+
+/// Handfuls of files that wait for a reader. Each file holds its folder open.
+const WAITING: usize = 8;
 
 /// A folder that the walk is in.
 #[derive(Debug)]
@@ -44,7 +48,7 @@ struct Frame {
 #[derive(Debug)]
 struct Walk<'s> {
     session: &'s Session,
-    jobs: SyncSender<Job>,
+    jobs: Outbox,
     /// The file system of the root.
     device: u64,
     frames: Vec<Frame>,
@@ -63,7 +67,7 @@ pub(super) fn run(
     raise_open_files();
     let result = Arc::new(OnceLock::new());
     let failure = Failure::new(session.stop.clone());
-    let (sender, jobs) = Jobs::new(WAITING_FILES);
+    let (sender, jobs) = Jobs::new(WAITING);
     let node = std::thread::scope(|scope| {
         for _ in 0..readers.max(1) {
             scope.spawn(|| {
@@ -85,12 +89,13 @@ fn from_root(
     session: &Session,
     root: Folder,
     parent: Option<TreeId>,
-    jobs: SyncSender<Job>,
+    jobs: SyncSender<Vec<Job>>,
     result: &Arc<OnceLock<TreeId>>,
 ) -> Result<Node, VolumeError> {
     let status = root.own_status().map_err(VolumeError::file("look at", b"."))?;
     let attributes = open_attributes(session, std::os::fd::AsFd::as_fd(&root), b".")?;
     let node = session.node(b"", &status, placeholder(), attributes);
+    let jobs = Outbox { readers: jobs, waiting: Vec::new(), bytes: 0 };
     let mut walk = Walk { session, jobs, device: status.device, frames: Vec::new() };
     walk.enter(root, Vec::new(), node.clone(), parent, Above::Nobody(Arc::clone(result)))?;
     walk.go_on()?;
@@ -126,7 +131,10 @@ impl Walk<'_> {
         previous: Option<TreeId>,
         above: Above,
     ) -> Result<(), VolumeError> {
-        let mut entries = folder.entries().map_err(VolumeError::file("list", &path))?;
+        let mut entries = match (folder.entries(), &above) {
+            (Err(Errno::NOENT), Above::Folder { draft, at }) => return draft.settle(self.session, *at, None),
+            (entries, _) => entries.map_err(VolumeError::file("list", &path))?,
+        };
         entries.retain(|entry| !self.session.excludes.leave_out(&join(&path, &entry.name)));
         let previous = Previous::load(self.session, previous, &path)?;
         let draft = Draft::new(path, node, above, entries.len());
@@ -146,11 +154,11 @@ impl Walk<'_> {
         let mut order: Vec<usize> = (start..end).collect();
         order.sort_unstable_by_key(|at| frame.entries[*at].inode);
         for at in order {
-            let mut look = Entered { session, jobs, device: *device, frame, at };
-            if look.at_entry()? {
+            if (Entered { session, device: *device, frame, at }).look(jobs)? {
                 frame.below.push(at);
             }
         }
+        jobs.flush()?;
         frame.next = end;
         frame.below.sort_unstable_by(|a, b| b.cmp(a));
         Ok(())
@@ -189,11 +197,33 @@ fn replaced(session: &Session, frame: &Frame, at: usize) -> Result<(), VolumeErr
     frame.draft.settle(session, at, node)
 }
 
+/// Files on their way to the readers, small ones several at a time: handing one over costs two threads' waking.
+#[derive(Debug)]
+struct Outbox {
+    readers: SyncSender<Vec<Job>>,
+    waiting: Vec<Job>,
+    bytes: u64,
+}
+
+impl Outbox {
+    fn push(&mut self, job: Job, bytes: u64) -> Result<(), VolumeError> {
+        self.waiting.push(job);
+        self.bytes += bytes;
+        if self.bytes >= TOGETHER_BYTES || self.waiting.len() >= TOGETHER { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), VolumeError> {
+        self.bytes = 0;
+        let jobs = std::mem::take(&mut self.waiting);
+        // The receiver outlives the walk.
+        self.readers.send(jobs).map_err(|_| VolumeError::Cancelled)
+    }
+}
+
 /// One entry of the current folder.
 #[derive(Debug)]
 struct Entered<'a> {
     session: &'a Session,
-    jobs: &'a SyncSender<Job>,
     device: u64,
     frame: &'a Frame,
     at: usize,
@@ -201,7 +231,7 @@ struct Entered<'a> {
 
 impl Entered<'_> {
     /// Settles the entry or hands it to a reader; true when it is a folder to go into.
-    fn at_entry(&mut self) -> Result<bool, VolumeError> {
+    fn look(&self, jobs: &mut Outbox) -> Result<bool, VolumeError> {
         self.session.stop.check()?;
         let status = match self.frame.folder.status(self.name()) {
             Err(Errno::NOENT) => return self.settle(None).map(|()| false),
@@ -212,12 +242,12 @@ impl Entered<'_> {
         }
         match status.kind {
             Kind::Folder => Ok(true),
-            Kind::File => self.file(&status).map(|()| false),
+            Kind::File => self.file(&status, jobs).map(|()| false),
             _ => self.special(&status).map(|()| false),
         }
     }
 
-    fn file(&self, status: &Status) -> Result<(), VolumeError> {
+    fn file(&self, status: &Status, jobs: &mut Outbox) -> Result<(), VolumeError> {
         let name = || Name {
             draft: Arc::clone(&self.frame.draft),
             folder: Arc::clone(&self.frame.folder),
@@ -241,8 +271,7 @@ impl Entered<'_> {
             return self.settle(Some(node));
         }
         let Name { draft, folder, at, name } = name();
-        // The receiver outlives the walk.
-        self.jobs.send(Job { draft, folder, at, name, inode }).map_err(|_| VolumeError::Cancelled)
+        jobs.push(Job { draft, folder, at, name, inode }, status.bytes)
     }
 
     fn special(&self, status: &Status) -> Result<(), VolumeError> {

@@ -142,7 +142,10 @@ impl Walk<'_> {
         tree: &TreeId,
         below: &mut Vec<(Vec<u8>, TreeId)>,
     ) -> Result<(), VolumeError> {
-        let mut found = folder.entries().map_err(VolumeError::file("list", path))?;
+        let mut found = match folder.entries() {
+            Err(Errno::NOENT) if !path.is_empty() => Vec::new(), // removed just now: all of it is missing
+            found => found.map_err(VolumeError::file("list", path))?,
+        };
         if path.is_empty() {
             found.retain(|entry| !RESERVED.contains(&&*entry.name));
         }

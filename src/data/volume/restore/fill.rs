@@ -21,7 +21,8 @@ use super::super::blocking::Failure;
 use super::super::folder::Folder;
 use super::super::zeros::to_write;
 use super::batch::{Batch, Piece, Unfinished};
-use super::{Restore, dress};
+use super::flush::Flusher;
+use super::{Restore, dress, flush};
 
 /// Files of several pieces that are kept open between two of them.
 const MOST_OPEN: usize = 256;
@@ -35,6 +36,7 @@ struct Fill<'r> {
     task: &'r Task,
     blobs: Mutex<Blobs>,
     open: Mutex<HashMap<u32, Arc<OwnedFd>>>,
+    flusher: Flusher,
 }
 
 /// Writes all files of the batch.
@@ -43,16 +45,31 @@ pub(super) fn batch(restore: &Restore, root: &Folder, mut batch: Batch, task: &T
     if wanted.is_empty() {
         return Ok(());
     }
-    let blobs: Blobs = restore.stop.inside(|| Box::pin(restore.repository.fetch(BlobKind::Data, wanted)) as Blobs);
-    let fill = Fill { restore, root, batch: &batch, task, blobs: Mutex::new(blobs), open: Mutex::default() };
+    let blobs = restore.stop.inside(|| fetch(restore, wanted));
+    let (flusher, finished) = Flusher::new();
+    let fill = Fill { restore, root, batch: &batch, task, blobs: Mutex::new(blobs), open: Mutex::default(), flusher };
     let failure = Failure::new(restore.stop.clone());
     std::thread::scope(|scope| {
-        for _ in 0..restore.options.threads.max(1) {
-            scope.spawn(|| failure.note(fill.until_all_are_written()));
+        scope.spawn(|| failure.note(flush::until_closed(finished)));
+        let writer = || failure.note(fill.until_all_are_written());
+        let writers: Vec<_> = (0..restore.options.threads.max(1)).map(|_| scope.spawn(writer)).collect();
+        let ended: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
+        fill.flusher.close(); // also when a writer has panicked: or the flusher would wait for ever
+        if let Some(panic) = ended.into_iter().find_map(Result::err) {
+            std::panic::resume_unwind(panic);
         }
     });
     failure.into_result()?;
     fill.nothing_is_left()
+}
+
+/// What is verified afterwards is hashed there, from the file.
+fn fetch(restore: &Restore, wanted: Vec<BlobId>) -> Blobs {
+    if restore.options.verify {
+        Box::pin(restore.repository.fetch_unhashed(BlobKind::Data, wanted))
+    } else {
+        Box::pin(restore.repository.fetch(BlobKind::Data, wanted))
+    }
 }
 
 impl Fill<'_> {
@@ -89,7 +106,7 @@ impl Fill<'_> {
         Ok(())
     }
 
-    fn complete(&self, number: u32, file: &Unfinished, fd: &OwnedFd) -> Result<(), VolumeError> {
+    fn complete(&self, number: u32, file: &Unfinished, fd: &Arc<OwnedFd>) -> Result<(), VolumeError> {
         if !file.whole {
             self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
         }
@@ -98,7 +115,9 @@ impl Fill<'_> {
         }
         self.task.add_items(1);
         dress::open(&self.restore.shortfalls, fd.as_fd(), &file.node)
-            .map_err(VolumeError::file("set the metadata of", &file.path))
+            .map_err(VolumeError::file("set the metadata of", &file.path))?;
+        self.flusher.flush(file.bytes, fd, &file.path);
+        Ok(())
     }
 
     /// A file of several pieces: opened once, then kept for the next one.

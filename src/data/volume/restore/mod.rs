@@ -4,6 +4,7 @@
 mod batch;
 mod dress;
 mod fill;
+mod flush;
 mod make;
 mod prepare;
 mod shortfalls;
@@ -13,6 +14,7 @@ use std::path::Path;
 
 use crate::context::Context;
 use crate::data::Comparison;
+use crate::progress::Task;
 use crate::repository::{Node, Repository, TreeId};
 
 use super::VolumeError;
@@ -26,6 +28,7 @@ use super::zeros::ZeroBlobs;
 pub(super) use dress::times;
 pub(super) use make::Linked;
 pub(super) use shortfalls::Shortfalls;
+use space::Size;
 pub(super) use space::lengths;
 
 /// How a tree is written back.
@@ -114,8 +117,8 @@ impl Restore {
         &self,
         folder: &Folder,
         merge: Merge,
-        task: &crate::progress::Task,
-        checking: Option<&crate::progress::Task>,
+        task: &Task,
+        checking: Option<&Task>,
     ) -> Result<Comparison, VolumeError> {
         raise_open_files();
         let size = space::needed(self)?;
@@ -123,8 +126,24 @@ impl Restore {
         space::check(&size, folder)?;
         make::everything(self, folder, merge, task)?;
         dress::folders(self, folder)?;
-        rustix::fs::syncfs(folder).map_err(VolumeError::file("sync the file system of", b"."))?;
         task.finish();
+        std::thread::scope(|scope| {
+            // The disk writes while the processor compares.
+            let synced = scope.spawn(|| rustix::fs::syncfs(folder));
+            let comparison = self.verify(folder, merge, size, checking);
+            let synced = synced.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            synced.map_err(VolumeError::file("sync the file system of", b"."))?;
+            comparison
+        })
+    }
+
+    fn verify(
+        &self,
+        folder: &Folder,
+        merge: Merge,
+        size: Size,
+        checking: Option<&Task>,
+    ) -> Result<Comparison, VolumeError> {
         let Some(checking) = checking else {
             let mut notes = vec!["what was restored has not been verified, as asked".into()];
             notes.extend(self.shortfalls.remarks());
