@@ -15,6 +15,8 @@ pub enum PointError {
     Document { what: String, source: serde_json::Error },
     #[error("{what} has format version {found}; this drydock {} reads up to {known}", env!("CARGO_PKG_VERSION"))]
     Newer { what: String, found: u32, known: u32 },
+    #[error("cannot understand {what}: {reason}")]
+    Manifest { what: String, category: Category, reason: String },
     #[error("{what} holds no {name}")]
     NoFile { what: String, name: &'static str },
     #[error("no stack has its home at {location}")]
@@ -42,6 +44,7 @@ impl Failure for PointError {
             Self::Document { .. } | Self::NoFile { .. } | Self::Broken { .. } | Self::AllBroken { .. } => {
                 Category::Integrity
             }
+            Self::Manifest { category, .. } => *category,
             Self::NotInitialised { .. } => Category::RepositoryMissing,
             Self::Newer { .. }
             | Self::OtherStack { .. }
@@ -59,6 +62,7 @@ impl Failure for PointError {
             Self::Document { .. } | Self::NoFile { .. } | Self::Broken { .. } | Self::AllBroken { .. } => {
                 Some("see what else is touched with `drydock check -f FILE --read-data`".into())
             }
+            Self::Manifest { .. } => None,
             Self::Newer { .. } => Some("use the drydock that wrote it, or a newer one".into()),
             Self::NotInitialised { .. } => Some("create it with `drydock init -f FILE`".into()),
             Self::OtherStack { .. } => {

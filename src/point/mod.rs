@@ -2,6 +2,7 @@
 //! `point.json` and `keep.json` (`docs/formats.md`) and the tags by which their snapshots are found; refuses to read or
 //! write a data set's bytes: that is `data`'s, and the order of doing so the verbs'.
 
+mod diff;
 mod error;
 mod files;
 mod find;
@@ -14,6 +15,7 @@ mod record;
 mod tags;
 mod versioned;
 
+pub use diff::{Change, How, SetDiff, diff};
 pub use error::PointError;
 pub use files::{document, folder, named, user};
 pub use home::{Home, store_spec};
@@ -23,3 +25,6 @@ pub use list::{Point, Points, State, Stray, load};
 pub use owner::{Claim, Owner, claim, owner};
 pub use record::{DataWord, Member, PointRecord, ReferenceRecord};
 pub use tags::{Role, keep_tags, member_tags, point_tags};
+
+#[cfg(test)]
+mod tests;

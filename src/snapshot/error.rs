@@ -15,6 +15,8 @@ pub enum SnapshotError {
     Estimate { data: Name, source: Box<DataError> },
     #[error("cannot compare the rows of {reference} with their files; there is no recovery point")]
     References { reference: &'static str, source: Box<ReferenceError> },
+    #[error("the folder of `{data}` may be a mixture: the in-place restore {run} was cut short")]
+    Unfinished { data: Name, run: String },
     #[error("{what} reads back other than it was written ({how}); there is no recovery point")]
     NotAsWritten { what: String, how: String },
     #[error(transparent)]
@@ -29,6 +31,7 @@ impl Failure for SnapshotError {
             Self::UnknownData { .. } => Category::Usage,
             Self::Data { source, .. } | Self::Estimate { source, .. } => source.category(),
             Self::References { source, .. } => source.category(),
+            Self::Unfinished { .. } => Category::NeedsOperator,
             Self::NotAsWritten { .. } => Category::Integrity,
             Self::Point(error) => error.category(),
             Self::Repository(error) => error.category(),
@@ -40,6 +43,9 @@ impl Failure for SnapshotError {
             Self::UnknownData { .. } => None,
             Self::Data { source, .. } | Self::Estimate { source, .. } => source.hint(),
             Self::References { source, .. } => source.hint(),
+            Self::Unfinished { run, .. } => {
+                Some(format!("bring it to its end first: `drydock restore -f FILE --resume {run}`, or `--undo {run}`"))
+            }
             Self::NotAsWritten { .. } => Some(
                 "test this machine's memory and the store; then look with `drydock check -f FILE --read-data`".into(),
             ),

@@ -47,6 +47,9 @@ pub async fn prepare(plan: SnapshotPlan, cx: &Context) -> Result<Prepared, Snaps
     let mut estimates = Vec::new();
     for set in plan.sets.iter().filter(|set| !matches!(set.kind, DataKind::Postgres(_))) {
         let failed = |source| SnapshotError::Estimate { data: set.name.clone(), source: Box::new(source) };
+        if let Some(run) = unfinished(set, cx).await.map_err(failed)? {
+            return Err(SnapshotError::Unfinished { data: set.name.clone(), run });
+        }
         estimates.push((set.name.clone(), estimate(set, cx).await.map_err(failed)?));
     }
     let mut databases = Databases::default();
@@ -70,6 +73,13 @@ async fn estimate(set: &DataSet, cx: &Context) -> Result<Estimate, DataError> {
         DataKind::Redis(spec) => Ok(redis::estimate(spec, cx).await?),
         DataKind::Volume(spec) => Ok(volume::estimate(folder(spec)?, spec, cx).await?),
     }
+}
+
+/// The in-place restore that was cut short in a volume: what lies there then is neither the former content nor the new.
+async fn unfinished(set: &DataSet, cx: &Context) -> Result<Option<String>, DataError> {
+    let DataKind::Volume(spec) = &set.kind else { return Ok(None) };
+    let left = volume::unfinished(folder(spec)?, cx).await?;
+    Ok(left.into_iter().next().map(|run| run.run))
 }
 
 /// The volume's folder on this machine.

@@ -109,6 +109,32 @@ fn a_database_a_cache_and_a_folder_make_one_point() {
     let expected = world.json(&["snapshot", "--dry-run"]);
     assert!(expected["expectedMs"].as_u64().is_some(), "the last point's rate tells the time: {expected}");
     world.restic().run(&["check", "--read-data"]);
+    postgres.psql("shop", "update items set name = 'other' where id = 1; create table more (a int)");
+    redis.cli(&["set", "another", "key"]);
+    world.write("files/a", "hello again");
+    world.write("files/new/b", "there");
+    world.json(&["snapshot"]);
+    let former = taken["point"]["id"].as_str().unwrap();
+    let diff = world.json(&["points", "diff", former, "latest"]);
+    let said: Vec<String> = diff["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|set| set["changes"].as_array().unwrap())
+        .map(|change| format!("{} {}", change["how"].as_str().unwrap(), change["what"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            "changed table shop.public.items",
+            "added table shop.public.more",
+            "changed a",
+            "added new",
+            "added new/b",
+            "changed database 0"
+        ]
+    );
+    assert!(world.run(&["points", "diff", "latest", "latest"]).stdout.contains("db: the same"));
     let target = world.path("by-hand");
     for member in taken["point"]["members"].as_array().unwrap() {
         world.restic().run(&["restore", member["snapshot"].as_str().unwrap(), "--target", target.to_str().unwrap()]);

@@ -1,5 +1,6 @@
 //! `drydock points`
 
+mod diff;
 mod keep;
 mod list;
 mod show;
@@ -20,6 +21,7 @@ pub use show::Details;
 Examples:
   drydock points -f stack.yaml
   drydock points show -f stack.yaml latest
+  drydock points diff -f stack.yaml 3f9a latest
   drydock points keep -f stack.yaml 3f9a --reason 'before the audit' --until 2027-06-30
   drydock points unkeep -f stack.yaml 3f9a")]
 pub struct Args {
@@ -33,6 +35,8 @@ enum Command {
     List,
     /// One recovery point with its data sets, warnings and gaps
     Show(show::Args),
+    /// What changed from one recovery point to another: tables, keys, files
+    Diff(diff::Args),
     /// Keep a recovery point whatever the retention rules say
     Keep(keep::KeepArgs),
     /// Let the retention rules count again
@@ -43,6 +47,7 @@ pub async fn run(args: &Args, session: &Session) -> Done {
     match &args.command {
         None | Some(Command::List) => list::run(session).await,
         Some(Command::Show(args)) => show::run(args, session).await,
+        Some(Command::Diff(args)) => diff::run(args, session).await,
         Some(Command::Keep(args)) => keep::keep_point(args, session).await,
         Some(Command::Unkeep(args)) => keep::unkeep(args, session).await,
     }
