@@ -31,8 +31,15 @@ async fn cut_the_power_at_random_instants() {
     println!("SEED={seed}, {cuts} power cuts");
     let mut random = SmallRng::seed_from_u64(seed);
     let mut world = World::new(&mut random).await;
-    // A generous guess at first; every run that the cut did not reach says how long it was.
-    let (mut steps, mut reached) = ([400, 400], 0);
+    // How many changes and syncs a whole run is, so that the cuts fall into it.
+    let mut steps = [0, 0];
+    for (kind, steps) in steps.iter_mut().enumerate() {
+        world.change(&mut random);
+        let disk = Forgetful::new();
+        world.operate(kind, LocalStore::open_on(Arc::new(disk.clone()), world.path("store")).await).await.unwrap();
+        *steps = disk.steps();
+    }
+    let mut reached = 0;
     for cut in 0..cuts {
         let kind = usize::from(cut % 4 == 3);
         world.change(&mut random);
