@@ -48,5 +48,5 @@ fn kill_at_random_instants() {
     }
     judge::every_byte_is_sound(&world);
     judge::listed_points_are_whole(&mut world);
-    assert!(world.judged.len() > 0, "no recovery point was ever judged");
+    assert!(!world.judged.is_empty(), "no recovery point was ever judged");
 }

@@ -147,7 +147,7 @@ fn fixture_files() -> Vec<(String, Vec<u8>)> {
         state.to_be_bytes()[0]
     });
     let mut text = Vec::new();
-    for word in noise.clone().take(400_000) {
+    for word in noise.take(400_000) {
         text.extend_from_slice([&b"pack "[..], b"blob ", b"tree ", b"index\n"][usize::from(word % 4)]);
     }
     vec![

@@ -230,7 +230,7 @@ mod tests {
     }
 
     fn blob(kind: BlobKind, number: u64, offset: u32) -> PackedBlob {
-        PackedBlob { kind, id: id(number), offset, length: 100, uncompressed: (number % 3 == 0).then_some(250) }
+        PackedBlob { kind, id: id(number), offset, length: 100, uncompressed: number.is_multiple_of(3).then_some(250) }
     }
 
     #[test]
