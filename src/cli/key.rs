@@ -159,9 +159,9 @@ async fn change(new: &NewPassword, session: &Session) -> Done {
     let secret = new.read(&home.stack.name)?;
     let change = async |_: &Lock| home.repository.change_key(&secret, KeyCost::default()).await;
     let key = home.locked(LockKind::Shared, new.lock.lock_wait, &session.cx, change).await?;
-    let advice = " is in use now, the former is removed; let the Stack document's `spec.repository.password` lead to the \
+    let advice = ": it is in use now, the former is removed; let the Stack document's `spec.repository.password` lead to the \
                   new password";
-    session.print(&Changed { key, action: "added", advice })
+    session.print(&Changed { key, action: "changed", advice })
 }
 
 fn find(keys: &[KeyInfo], wanted: &str) -> Result<KeyId, Failed> {
