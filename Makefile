@@ -10,7 +10,7 @@ demo: setup ## the whole story on real servers, explained
 	$(CARGO) build --release --bin drydock
 	demo/run
 
-test: setup ## unit, integration and interoperability tests on real servers, and 200 kills
+test: setup ## unit, integration and interoperability tests on real servers, and 24 kills and 40 power cuts
 	$(CARGO) test
 
 lint: setup ## formatting, clippy, licences, sources, banned crates
@@ -25,7 +25,7 @@ bench: setup ## ratios against restic, tar, pg_dump and pg_restore in one run; w
 	$(CARGO) bench --bench compare
 
 crash: setup ## kill -9 at N random instants, judged by tools that are not ours: make crash SEED=7 N=1000
-	SEED=$(SEED) N=$(N) $(CARGO) test --test crash -- --nocapture
+	SEED=$(SEED) N=$(N) CUTS=$(N) $(CARGO) test --test crash -- --nocapture
 
 setup: ## servers and tools for the tests, into a cache
 	tests/setup

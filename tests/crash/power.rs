@@ -27,7 +27,7 @@ type Anything = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cut_the_power_at_random_instants() {
-    let (seed, cuts) = (crate::number("SEED", 1), crate::number("N", 200) / 4);
+    let (seed, cuts) = (crate::number("SEED", 1), crate::number("CUTS", 40));
     println!("SEED={seed}, {cuts} power cuts");
     let mut random = SmallRng::seed_from_u64(seed);
     let mut world = World::new(&mut random).await;
