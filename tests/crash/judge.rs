@@ -1,6 +1,6 @@
 //! What is true, by tools that are not drydock's.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::run;
@@ -9,6 +9,8 @@ use crate::world::World;
 /// A recovery point as stock restic lists it: complete, because its own snapshot is written last.
 pub struct Point {
     pub id: String,
+    /// Its own snapshot, which is written last.
+    snapshot: String,
     /// Data set and restic snapshot.
     pub members: Vec<(String, String)>,
 }
@@ -37,8 +39,9 @@ pub fn points_among(snapshots: &serde_json::Value) -> Vec<Point> {
         let members = all.iter().filter(|(_, tags)| tag(tags, "point").as_deref() == Some(point));
         members.filter_map(|(id, tags)| Some((tag(tags, "data")?, id.clone()))).collect()
     };
-    let points = all.iter().filter(|(_, tags)| tag(tags, "data").is_none()).filter_map(|(_, tags)| tag(tags, "point"));
-    points.map(|id| Point { members: members_of(&id), id }).collect()
+    let points = all.iter().filter(|(_, tags)| tag(tags, "data").is_none());
+    let points = points.filter_map(|(snapshot, tags)| Some((snapshot.clone(), tag(tags, "point")?)));
+    points.map(|(snapshot, id)| Point { members: members_of(&id), id, snapshot }).collect()
 }
 
 /// restic finds nothing wrong with the structure.
@@ -66,13 +69,42 @@ pub fn listed_points_are_whole(world: &mut World) {
         for (_, snapshot) in &point.members {
             world.restic().run(&["restore", snapshot, "--no-lock", "--target", target.to_str().unwrap()]);
         }
-        let state = std::fs::read_to_string(target.join("files/state")).unwrap();
-        let truth = world.path(&format!("ledger/{state}"));
-        same_folder(&target.join("files"), &truth.join("volume"));
-        database_is(world, &target.join("db"), &truth);
-        redis_is(&target.join("cache/dump.rdb"), &truth);
-        world.judged.insert(point.id, state);
+        let states = States {
+            files: files_state(world, &target.join("files")),
+            db: database_state(world, &target.join("db")),
+            cache: redis_state(world, &target.join("cache/dump.rdb")),
+        };
+        // What is live between a kill and the next run of an in-place restore may be half of each, and the safety point
+        // that the next run takes first says so truthfully.
+        let mixed = states.files != states.db || states.db != states.cache;
+        assert!(!mixed || is_a_safety_point(world, &point), "point {} mixes {states:?}", point.id);
+        world.judged.insert(point.id, states);
     }
+}
+
+/// The ledger's state that each data set of a point brought back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct States {
+    files: String,
+    db: String,
+    cache: String,
+}
+
+impl States {
+    fn truth(world: &World, state: &str) -> PathBuf {
+        world.path(&format!("ledger/{state}"))
+    }
+}
+
+fn is_a_safety_point(world: &World, point: &Point) -> bool {
+    let record = world.restic().run(&["dump", "--no-lock", &point.snapshot, "/point.json"]);
+    record.contains("\"safety before ")
+}
+
+fn files_state(world: &World, folder: &Path) -> String {
+    let state = std::fs::read_to_string(folder.join("state")).unwrap();
+    same_folder(folder, &States::truth(world, &state).join("volume"));
+    state
 }
 
 /// `diff -r` and a listing of metadata agree.
@@ -99,8 +131,8 @@ pub fn same_folder(one: &Path, other: &Path) {
     assert_eq!(listing(one), listing(other));
 }
 
-/// The stored files, loaded by hand with pg_restore and psql, dump as the ledger says.
-fn database_is(world: &World, files: &Path, truth: &Path) {
+/// The stored files, loaded by hand with pg_restore and psql, dump as the ledger says of the state that is in them.
+fn database_state(world: &World, files: &Path) -> String {
     world.postgres.psql("postgres", "drop database if exists judge");
     let by_hand = Path::new(env!("CARGO_MANIFEST_DIR")).join("runbooks/run");
     run(Command::new("bash")
@@ -113,7 +145,9 @@ fn database_is(world: &World, files: &Path, truth: &Path) {
         .env("DATABASE", "app")
         .env("NEW_DATABASE", "judge")
         .env("PGOPTIONS", "--client-min-messages=warning"));
-    dumps_as(world, "judge", truth);
+    let state = world.postgres.psql("judge", "select n from state");
+    dumps_as(world, "judge", &States::truth(world, &state));
+    state
 }
 
 /// `pg_dump` of the database is the ledger's but for the order of rows, which COPY does not keep (a shorter row may go
@@ -126,18 +160,22 @@ fn dumps_as(world: &World, database: &str, truth: &Path) {
         .args([&dump, &truth.join("db.sql")]));
 }
 
-/// A redis-server that starts on the stored file has the digest that the ledger says.
-fn redis_is(rdb: &Path, truth: &Path) {
+/// A redis-server that starts on the stored file has the digest that the ledger says of its state.
+fn redis_state(world: &World, rdb: &Path) -> String {
     let server = crate::support::redis::Redis::start_on("7.0", rdb);
-    assert_eq!(server.digest(), std::fs::read_to_string(truth.join("cache.digest")).unwrap());
+    let state = server.cli(&["get", "state"]);
+    let truth = States::truth(world, &state).join("cache.digest");
+    assert_eq!(server.digest(), std::fs::read_to_string(truth).unwrap());
+    state
 }
 
-/// After an in-place restore the live data is the point's state, all of it.
+/// After an in-place restore the live data is the point's, all of it.
 pub fn live_data_is(world: &World, point: &str) {
-    let truth = world.path(&format!("ledger/{}", world.judged[point]));
-    dumps_as(world, "app", &truth);
-    same_folder(&world.path("volume"), &truth.join("volume"));
-    assert_eq!(world.redis.digest(), std::fs::read_to_string(truth.join("cache.digest")).unwrap(), "{point}");
+    let states = &world.judged[point];
+    dumps_as(world, "app", &States::truth(world, &states.db));
+    same_folder(&world.path("volume"), &States::truth(world, &states.files).join("volume"));
+    let digest = std::fs::read_to_string(States::truth(world, &states.cache).join("cache.digest")).unwrap();
+    assert_eq!(world.redis.digest(), digest, "{point}");
 }
 
 /// No process of a killed run lives on, no temporary file, no half-filled database.

@@ -27,7 +27,7 @@ pub struct World {
     state: u64,
     /// Points that were judged already and the state each brought back; what is sound stays sound unless the
     /// repository is touched, and the last judgement reads every byte.
-    pub judged: BTreeMap<String, String>,
+    pub judged: BTreeMap<String, crate::judge::States>,
 }
 
 impl World {
