@@ -16,6 +16,7 @@ mod lock;
 mod open;
 mod pack;
 mod polynomial;
+mod pool;
 pub mod prune;
 mod reader;
 pub mod repair;

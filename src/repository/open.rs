@@ -10,9 +10,13 @@ use super::config::{Config, VERSION};
 use super::crypto::{Cipher, KeyMaterial};
 use super::index::Index;
 use super::key::{self, KeyCost};
+use super::pool::Pool;
 use super::{FileKind, KeyId, RepositoryError, files};
 use crate::stack::Secret;
 use crate::storage::{Created, SharedStore, StorageError};
+
+/// Buffers that are kept for blobs to be read, of 1 to 2 MiB: as many as fit into what a reader may hold.
+const SPARE_BLOBS: usize = 16;
 
 /// An open repository; cheap to clone.
 #[derive(Debug, Clone)]
@@ -28,6 +32,7 @@ struct Inner {
     gear: Gear,
     key: Mutex<KeyId>,
     index: OnceCell<RwLock<Index>>,
+    blobs: Arc<Pool>,
 }
 
 impl Repository {
@@ -75,6 +80,7 @@ impl Repository {
             cipher: Arc::new(opened.cipher),
             key: Mutex::new(opened.key),
             index: OnceCell::new(),
+            blobs: Arc::new(Pool::new(1 << 20, SPARE_BLOBS)),
             config,
             store,
         };
@@ -92,6 +98,7 @@ impl Repository {
             gear: gear.clone(),
             key: Mutex::new(self.current_key()),
             index: OnceCell::new_with(Some(RwLock::new(index))),
+            blobs: Arc::clone(&self.inner.blobs),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -116,6 +123,11 @@ impl Repository {
 
     pub(super) fn cipher(&self) -> &Cipher {
         &self.inner.cipher
+    }
+
+    /// Room for blobs that are read: most are below 2 MiB.
+    pub(super) fn blob_buffers(&self) -> &Arc<Pool> {
+        &self.inner.blobs
     }
 
     pub(super) fn gear(&self) -> &Gear {

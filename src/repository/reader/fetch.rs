@@ -18,10 +18,10 @@ const REQUEST: u64 = 4 << 20;
 const GAP: u64 = 256 << 10;
 
 /// Sealed and plain bytes that may be under way or wait for the consumer.
-const BUDGET: usize = 48 << 20;
+const BUDGET: usize = 32 << 20;
 
 /// Requests under way; the budget is usually reached before.
-const AHEAD: usize = 8;
+const AHEAD: usize = 4;
 
 /// Neighbours in one pack.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Request {
 }
 
 /// What makes a plain blob of a sealed one.
-type Open = fn(&Repository, &Location, &[u8]) -> Result<Vec<u8>, RepositoryError>;
+type Open = fn(&Repository, &Location, &[u8]) -> Result<Bytes, RepositoryError>;
 
 /// A blob, or why it cannot be had.
 type Opened = (BlobId, Result<Bytes, RepositoryError>);
@@ -172,7 +172,7 @@ impl Repository {
         let open = move |at: Location| {
             let from = usize::try_from(u64::from(at.blob.offset) - start).expect("a request is far below 4 GiB");
             let sealed = &sealed[from..from + at.blob.length as usize];
-            open(&repository, &at, sealed).map(|plain| (at.blob.id, plain.into())).map_err(|_| at)
+            open(&repository, &at, sealed).map(|plain| (at.blob.id, plain)).map_err(|_| at)
         };
         let blobs = request.blobs.clone();
         tokio::task::spawn_blocking(move || blobs.into_iter().map(open).collect())

@@ -27,10 +27,25 @@ impl Repository {
     ///
     /// # Errors
     /// `Damaged` with the blob's and the pack's id.
-    pub(crate) fn open_blob(&self, at: &Location, sealed: &[u8]) -> Result<Vec<u8>, RepositoryError> {
-        let mut plain = Vec::with_capacity(at.blob.plain_length() as usize);
-        self.open_blob_into(at, sealed, &mut plain)?;
-        Ok(plain)
+    pub(super) fn open_blob(&self, at: &Location, sealed: &[u8]) -> Result<Bytes, RepositoryError> {
+        self.with_room(at, |plain| self.open_blob_into(at, sealed, plain))
+    }
+
+    /// As [`Self::open_blob`], without hashing the content: the MAC says that it is what a writer with the key stored,
+    /// not that this was right.
+    pub(super) fn open_unhashed(&self, at: &Location, sealed: &[u8]) -> Result<Bytes, RepositoryError> {
+        self.with_room(at, |plain| self.open_unhashed_into(at, sealed, plain))
+    }
+
+    /// What `fill` puts into a buffer of the right size; a large one comes back when its bytes are dropped.
+    fn with_room<E>(&self, at: &Location, fill: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<Bytes, E> {
+        let length = at.blob.plain_length() as usize;
+        if length <= SMALL {
+            let mut plain = Vec::with_capacity(length);
+            return fill(&mut plain).map(|()| plain.into());
+        }
+        let mut plain = self.blob_buffers().take_for(length);
+        fill(&mut plain).map(|()| self.blob_buffers().lend(plain))
     }
 
     /// As [`Self::open_blob`], replacing what is in `plain`.
@@ -46,14 +61,6 @@ impl Repository {
         } else {
             Err(damaged(at, "its content does not hash to its id"))
         }
-    }
-
-    /// As [`Self::open_blob`], without hashing the content: the MAC says that it is what a writer with the key stored,
-    /// not that this was right.
-    pub(super) fn open_unhashed(&self, at: &Location, sealed: &[u8]) -> Result<Vec<u8>, RepositoryError> {
-        let mut plain = Vec::with_capacity(at.blob.plain_length() as usize);
-        self.open_unhashed_into(at, sealed, &mut plain)?;
-        Ok(plain)
     }
 
     fn open_unhashed_into(&self, at: &Location, sealed: &[u8], plain: &mut Vec<u8>) -> Result<(), RepositoryError> {
@@ -87,11 +94,11 @@ impl Repository {
     /// As [`Self::open_blob`], without holding up a thread that serves others.
     pub(super) async fn open_on_a_thread(&self, at: Location, sealed: Bytes) -> Result<Bytes, RepositoryError> {
         if at.blob.plain_length() as usize <= SMALL {
-            return Ok(self.open_blob(&at, &sealed)?.into());
+            return self.open_blob(&at, &sealed);
         }
         let repository = self.clone();
         let opened = tokio::task::spawn_blocking(move || repository.open_blob(&at, &sealed));
-        Ok(opened.await.map_err(|_| RepositoryError::WorkerLost)??.into())
+        opened.await.map_err(|_| RepositoryError::WorkerLost)?
     }
 }
 

@@ -61,10 +61,13 @@ impl Repository {
             Err(how) => verdict.problems.push(how),
             Ok(blobs) => verdict.problems.extend(differences(&blobs, listed)),
         }
+        let mut plain = self.blob_buffers().take();
         for blob in listed {
             let (start, length) = (blob.offset as usize, blob.length as usize);
             let problem = match bytes.get(start..start.saturating_add(length)) {
-                Some(sealed) => self.open_blob(&Location { pack: *id, blob: *blob }, sealed).err().map(how),
+                Some(sealed) => {
+                    self.open_blob_into(&Location { pack: *id, blob: *blob }, sealed, &mut plain).err().map(how)
+                }
                 None => Some(format!("it ends before blob {} does", blob.id)),
             };
             if let Some(problem) = problem {
@@ -72,6 +75,7 @@ impl Repository {
                 verdict.lost.push(*blob);
             }
         }
+        self.blob_buffers().give(plain);
         verdict
     }
 

@@ -1,13 +1,14 @@
 //! The packs that are being filled. Data blobs are spread over several at random, so that neither the order nor the
 //! size of blobs in a pack tells which file was stored, as newer restic does; trees have one of their own.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::super::pack::OpenPack;
+use super::super::pool::Pool;
 use super::super::{BlobId, BlobKind};
 
 /// A pack is closed when it has this many bytes: restic's default, and an S3 PUT of under a second at 20 MB/s.
-const TARGET: usize = 16 << 20;
+pub const TARGET: usize = 16 << 20;
 
 /// Open packs for data, each up to [`TARGET`] in memory. restic has two as well.
 const FOR_DATA: usize = 2;
@@ -19,20 +20,34 @@ pub struct OpenPacks {
 }
 
 impl OpenPacks {
-    /// Appends a sealed blob; the pack when that made it full.
-    pub fn push(&self, kind: BlobKind, id: BlobId, sealed: &[u8], uncompressed: Option<u32>) -> Option<OpenPack> {
-        let pack = match kind {
+    /// Appends a sealed blob. When that makes the pack full it is taken out, after `slot` was had: others that want to
+    /// add to it wait meanwhile, so that no further pack is begun while the uploads are behind.
+    pub fn push<S, E>(
+        &self,
+        (kind, id): (BlobKind, BlobId),
+        sealed: &[u8],
+        uncompressed: Option<u32>,
+        spare: &Pool,
+        slot: impl FnOnce() -> Result<S, E>,
+    ) -> Result<Option<(OpenPack, S)>, E> {
+        let mut pack = lock(match kind {
             BlobKind::Data => &self.data[rand::random_range(0..FOR_DATA)],
             BlobKind::Tree => &self.tree,
-        };
-        let mut pack = pack.lock().unwrap_or_else(PoisonError::into_inner);
+        });
+        if pack.bytes.capacity() == 0 {
+            pack.bytes = spare.take();
+        }
         pack.push(kind, id, sealed, uncompressed);
-        (pack.bytes.len() >= TARGET).then(|| std::mem::take(&mut *pack))
+        if pack.bytes.len() < TARGET {
+            return Ok(None);
+        }
+        let slot = slot()?;
+        Ok(Some((std::mem::take(&mut *pack), slot)))
     }
 
     /// Takes all that is open; data packs that fit into one become one.
     pub fn take_all(&self) -> Vec<OpenPack> {
-        let take = |pack: &Mutex<OpenPack>| std::mem::take(&mut *pack.lock().unwrap_or_else(PoisonError::into_inner));
+        let take = |pack: &Mutex<OpenPack>| std::mem::take(&mut *lock(pack));
         let mut packs: Vec<OpenPack> = Vec::new();
         for pack in self.data.iter().map(take) {
             match packs.last_mut() {
@@ -44,4 +59,8 @@ impl OpenPacks {
         packs.retain(|pack| !pack.blobs.is_empty());
         packs
     }
+}
+
+fn lock(pack: &Mutex<OpenPack>) -> MutexGuard<'_, OpenPack> {
+    pack.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,7 +8,7 @@ use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore};
 use super::super::{BlobId, BlobKind};
 
 /// Bytes that may wait or be worked on: enough that two workers never run dry while a chunk of 8 MiB is cut.
-const BUDGET: usize = 32 << 20;
+const BUDGET: usize = 24 << 20;
 
 const NO_PANIC: &str = "no thread panics while it holds the queue";
 

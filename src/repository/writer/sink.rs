@@ -6,6 +6,9 @@ use super::super::chunker::Chunker;
 use super::super::{BlobId, BlobKind, RepositoryError};
 use super::{FileContent, Writer};
 
+/// Chunks up to this are copied out of their buffer, which then serves the next file.
+const SMALL: usize = 128 << 10;
+
 /// A blob's id.
 pub fn blob_id(plain: &[u8]) -> BlobId {
     BlobId(Sha256::digest(plain).into())
@@ -74,13 +77,16 @@ impl FileSink {
             return None;
         }
         let (taken, whole) = self.chunker.advance(bytes);
+        if self.chunk.capacity() == 0 {
+            self.chunk = self.writer.inner.pipeline.state.chunks.take();
+        }
         self.chunk.extend_from_slice(&bytes[..taken]);
         *bytes = &bytes[taken..];
         Some(whole)
     }
 
     async fn flush(&mut self) -> Result<(), RepositoryError> {
-        let data = std::mem::take(&mut self.chunk);
+        let data = self.take_chunk();
         let (id, bytes) = (blob_id(&data), data.len() as u64);
         let was_broken = std::mem::replace(&mut self.broken, true);
         self.writer.store(BlobKind::Data, id, data).await?;
@@ -90,13 +96,32 @@ impl FileSink {
         Ok(())
     }
 
+    /// The chunk; of a small one a copy, so that no megabyte waits for a worker with a few bytes in it.
+    fn take_chunk(&mut self) -> Vec<u8> {
+        if self.chunk.len() > SMALL {
+            return std::mem::take(&mut self.chunk);
+        }
+        let copy = self.chunk.as_slice().to_vec();
+        self.chunk.clear();
+        copy
+    }
+
     fn flush_blocking(&mut self) -> Result<(), RepositoryError> {
-        let runtime = self.writer.inner.runtime.clone();
+        let runtime = self.writer.inner.pipeline.runtime.clone();
         runtime.block_on(self.flush())
     }
 
-    fn into_content(self) -> Result<FileContent, RepositoryError> {
+    fn into_content(mut self) -> Result<FileContent, RepositoryError> {
         self.writer.inner.pipeline.state.check()?;
-        if self.broken { Err(RepositoryError::Cancelled) } else { Ok(self.content) }
+        if self.broken {
+            return Err(RepositoryError::Cancelled);
+        }
+        Ok(FileContent { blobs: std::mem::take(&mut self.content.blobs), bytes: self.content.bytes })
+    }
+}
+
+impl Drop for FileSink {
+    fn drop(&mut self) {
+        self.writer.inner.pipeline.state.chunks.give(std::mem::take(&mut self.chunk));
     }
 }

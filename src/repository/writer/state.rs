@@ -4,13 +4,15 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::super::index::Index;
 use super::super::pack::PackedBlob;
+use super::super::pool::Pool;
 use super::super::{BlobId, BlobKind, Repository, RepositoryError};
 use super::queue::Queue;
-use super::{WriteStats, WriterOptions};
+use super::{WriteStats, WriterOptions, packs, upload};
 
 const NO_PANIC: &str = "no thread panics while it changes the set of blobs under way";
 
@@ -19,6 +21,12 @@ pub struct State {
     pub repository: Repository,
     pub options: WriterOptions,
     pub queue: Queue,
+    /// One for each pack that is closed and not yet stored.
+    upload_slots: Arc<Semaphore>,
+    /// Chunks: most are below 2 MiB.
+    pub chunks: Pool,
+    /// Packs: the target and the blob that exceeds it.
+    pub packs: Pool,
     /// Claimed by somebody and not yet in an index.
     under_way: Mutex<HashSet<(BlobKind, BlobId)>>,
     failure: OnceLock<Arc<RepositoryError>>,
@@ -36,6 +44,9 @@ impl State {
             repository,
             options,
             queue: Queue::new(),
+            upload_slots: Arc::new(Semaphore::new(upload::CONCURRENT)),
+            chunks: Pool::new(1 << 20, 8),
+            packs: Pool::new(packs::TARGET + (2 << 20), 2),
             under_way: Mutex::default(),
             failure: OnceLock::new(),
             stopped: CancellationToken::new(),
@@ -51,6 +62,12 @@ impl State {
         self.failure.get_or_init(|| Arc::new(error));
         self.stopped.cancel();
         self.queue.close();
+        self.upload_slots.close();
+    }
+
+    /// The right to close a pack; waits while the uploads are behind.
+    pub async fn upload_slot(&self) -> Result<OwnedSemaphorePermit, RepositoryError> {
+        Arc::clone(&self.upload_slots).acquire_owned().await.map_err(|_| self.failed())
     }
 
     /// The failure, if there is one.
@@ -100,8 +117,10 @@ impl State {
         }
     }
 
-    pub fn count_known(&self, bytes: usize) {
-        self.known_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    /// The repository has these bytes already.
+    pub fn give_back_known(&self, data: Vec<u8>) {
+        self.known_bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
+        self.chunks.give(data);
     }
 
     pub fn count_new(&self, plain: usize, stored: usize) {

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::super::index::{IndexFile, IndexPack, MAX_BLOBS_PER_FILE, NO_PANIC};
@@ -12,11 +13,9 @@ use super::super::pack::ClosedPack;
 use super::super::{FileKind, RepositoryError};
 use super::state::State;
 
-/// Packs that may wait for an upload slot; each is 16 MiB of memory.
-pub const WAITING: usize = 1;
-
-/// Uploads at the same time: enough to hide the latency of an object store and of fsync, at 16 MiB of memory each.
-const CONCURRENT: usize = 3;
+/// Packs that are closed and not yet stored: enough to hide the latency of an object store and of fsync, at 16 MiB of
+/// memory each.
+pub const CONCURRENT: usize = 3;
 
 /// An index file is written at least this often, so that what a later crash leaves behind is used by the next run.
 /// restic does so every ten minutes, too.
@@ -24,26 +23,22 @@ const INDEX_AGE: Duration = Duration::from_secs(600);
 
 #[derive(Debug)]
 pub enum Message {
-    Pack(ClosedPack),
+    /// The slot is given back when the pack is stored.
+    Pack(ClosedPack, OwnedSemaphorePermit),
     /// Wait for all uploads, write the index, then answer; the state tells whether that went well.
     Flush(oneshot::Sender<()>),
 }
 
-/// Takes packs until the writer is gone; what is under way then is dropped.
-pub async fn run(state: Arc<State>, mut messages: mpsc::Receiver<Message>) {
-    let mut uploads = Uploads { state, running: JoinSet::new(), stored: Vec::new(), since: Instant::now() };
-    while let Some(message) = messages.recv().await {
-        let (result, answer) = match message {
-            Message::Pack(_) if uploads.state.check().is_err() => continue,
-            Message::Pack(pack) => (uploads.start(pack).await, None),
-            Message::Flush(done) => (uploads.flush().await, Some(done)),
-        };
-        if let Err(error) = result {
-            uploads.state.fail(error);
-        }
-        if let Some(done) = answer {
-            done.send(()).ok(); // who has stopped waiting needs no answer
-        }
+/// Takes packs until the writer is gone, has failed or was told to stop; what is under way then is dropped.
+pub async fn run(state: Arc<State>, mut messages: mpsc::UnboundedReceiver<Message>) {
+    let mut uploads = Uploads { state: Arc::clone(&state), running: JoinSet::new(), stored: Vec::new(), waiting: None };
+    let result = tokio::select! {
+        biased;
+        () = state.stopped.cancelled() => return,
+        result = uploads.serve(&mut messages) => result,
+    };
+    if let Err(error) = result {
+        state.fail(error); // before `uploads` is dropped, and with it the answer that somebody waits for
     }
 }
 
@@ -52,49 +47,39 @@ struct Uploads {
     running: JoinSet<Result<IndexPack, RepositoryError>>,
     /// Durable, but in no index yet.
     stored: Vec<IndexPack>,
-    /// When the last index file was written.
-    since: Instant,
+    /// Who waits for the running uploads and the index.
+    waiting: Option<oneshot::Sender<()>>,
 }
 
 impl Uploads {
-    /// Begins an upload as soon as there is a slot for it.
-    async fn start(&mut self, pack: ClosedPack) -> Result<(), RepositoryError> {
-        while self.running.len() >= CONCURRENT {
-            self.join().await?;
-        }
-        self.running.spawn(store(Arc::clone(&self.state), pack));
-        Ok(())
-    }
-
-    async fn flush(&mut self) -> Result<(), RepositoryError> {
-        while !self.running.is_empty() {
-            self.join().await?;
-        }
-        self.state.check()?;
-        self.write_index().await
-    }
-
-    /// Waits for one upload; gives all of them up when the writer has failed or was told to stop.
-    async fn join(&mut self) -> Result<(), RepositoryError> {
-        let joined = tokio::select! {
-            biased;
-            () = self.state.stopped.cancelled() => {
-                self.running.abort_all();
-                return Err(self.state.failed());
+    async fn serve(&mut self, messages: &mut mpsc::UnboundedReceiver<Message>) -> Result<(), RepositoryError> {
+        let mut since = Instant::now();
+        loop {
+            tokio::select! {
+                Some(stored) = self.running.join_next() => {
+                    self.stored.push(stored.map_err(|_| RepositoryError::WorkerLost)??);
+                }
+                message = messages.recv() => match message {
+                    None => return Ok(()),
+                    Some(Message::Pack(pack, slot)) => {
+                        self.running.spawn(store(Arc::clone(&self.state), pack, slot));
+                    }
+                    Some(Message::Flush(done)) => self.waiting = Some(done),
+                },
             }
-            joined = self.running.join_next() => joined,
-        };
-        let Some(result) = joined else { return Ok(()) };
-        self.stored.push(result.map_err(|_| RepositoryError::WorkerLost)??);
-        let blobs: usize = self.stored.iter().map(|pack| pack.blobs.len()).sum();
-        if blobs >= MAX_BLOBS_PER_FILE || self.since.elapsed() >= INDEX_AGE {
-            self.write_index().await?;
+            let blobs: usize = self.stored.iter().map(|pack| pack.blobs.len()).sum();
+            let flush = self.waiting.is_some() && self.running.is_empty();
+            if flush || blobs >= MAX_BLOBS_PER_FILE || since.elapsed() >= INDEX_AGE {
+                self.write_index().await?;
+                since = Instant::now();
+            }
+            if flush {
+                self.waiting.take().map(|done| done.send(()).ok()); // who has stopped waiting needs no answer
+            }
         }
-        Ok(())
     }
 
     async fn write_index(&mut self) -> Result<(), RepositoryError> {
-        self.since = Instant::now();
         if self.stored.is_empty() {
             return Ok(());
         }
@@ -109,8 +94,14 @@ impl Uploads {
     }
 }
 
-async fn store(state: Arc<State>, pack: ClosedPack) -> Result<IndexPack, RepositoryError> {
+async fn store(state: Arc<State>, pack: ClosedPack, _slot: OwnedSemaphorePermit) -> Result<IndexPack, RepositoryError> {
     let ClosedPack { id, bytes, blobs } = pack;
-    state.repository.store().put(&FileKind::Pack.key(&id.0), vec![bytes.into()]).await?;
+    let bytes = Bytes::from(bytes);
+    state.repository.store().put(&FileKind::Pack.key(&id.0), vec![bytes.clone()]).await?;
+    // the store has let go of it, unless it is slow to
+    if let Ok(mut buffer) = bytes.try_into_mut() {
+        buffer.clear();
+        state.packs.give(buffer.into());
+    }
     Ok(IndexPack { id, blobs })
 }

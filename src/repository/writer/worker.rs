@@ -33,6 +33,7 @@ fn run(pipeline: &Pipeline) {
         if let Err(error) = worker.store(pipeline, &job) {
             state.fail(error);
         }
+        state.chunks.give(job.data);
     }
 }
 
@@ -54,7 +55,6 @@ struct Worker {
     decompressor: Decompressor<'static>,
     compressed: Vec<u8>,
     sealed: Vec<u8>,
-    opened: Vec<u8>,
     again: Vec<u8>,
 }
 
@@ -65,7 +65,6 @@ impl Worker {
             decompressor: Decompressor::new().expect("zstd gets a context of a few hundred kilobytes"),
             compressed: Vec::new(),
             sealed: Vec::new(),
-            opened: Vec::new(),
             again: Vec::new(),
         }
     }
@@ -78,11 +77,14 @@ impl Worker {
             return Err(RepositoryError::SelfCheck { what: format!("blob {}", job.id) });
         }
         state.count_new(job.data.len(), self.sealed.len());
-        let full = pipeline.packs.push(job.kind, job.id, &self.sealed, uncompressed);
+        let slot = || pipeline.runtime.block_on(state.upload_slot());
+        let full = pipeline.packs.push((job.kind, job.id), &self.sealed, uncompressed, &state.packs, slot)?;
         if job.data.len() > LARGE {
-            (self.compressed, self.sealed, self.opened, self.again) = Default::default();
+            (self.compressed, self.sealed, self.again) = Default::default();
         }
-        full.map_or(Ok(()), |pack| upload(pipeline, pack))
+        let Some((pack, slot)) = full else { return Ok(()) };
+        let closed = close(state, pack)?;
+        pipeline.uploads.send(Message::Pack(closed, slot)).map_err(|_| state.failed())
     }
 
     /// Fills `sealed`; the plain length if it was worth compressing.
@@ -102,19 +104,20 @@ impl Worker {
     /// Whether what was sealed opens to exactly `data`: a defect of memory, processor or compressor is found while the
     /// source is still there.
     fn reads_back(&mut self, cipher: &Cipher, data: &[u8], compressed: bool) -> bool {
-        if cipher.open(&self.sealed, &mut self.opened).is_err() {
+        // what was compressed is in `sealed` now, so its buffer is free
+        let Self { compressed: opened, decompressor, sealed, again, .. } = self;
+        if cipher.open(sealed, opened).is_err() {
             return false;
         }
         if !compressed {
-            return self.opened == data;
+            return opened == data;
         }
         if data.len() > LARGE {
-            return decompresses_to(&self.opened, data);
+            return decompresses_to(opened, data);
         }
-        self.again.clear();
-        self.again.reserve(data.len());
-        let length = self.decompressor.decompress_to_buffer(&self.opened, &mut self.again);
-        length.is_ok() && self.again == data
+        again.clear();
+        again.reserve(data.len());
+        decompressor.decompress_to_buffer(opened, again).is_ok() && again == data
     }
 }
 
@@ -132,13 +135,6 @@ fn decompresses_to(compressed: &[u8], mut data: &[u8]) -> bool {
             Err(_) => return false,
         }
     }
-}
-
-/// Closes a full pack, reads its header back and hands it over; waits while the uploads are behind.
-fn upload(pipeline: &Pipeline, pack: OpenPack) -> Result<(), RepositoryError> {
-    let state = &pipeline.state;
-    let closed = close(state, pack)?;
-    pipeline.uploads.blocking_send(Message::Pack(closed)).map_err(|_| state.failed())
 }
 
 /// Appends the header and reads it back.
