@@ -32,6 +32,13 @@ pub const LENGTH_FIELD: usize = 4;
 /// restic reads no larger header.
 const MAX_HEADER: usize = 16 << 20;
 
+/// A pack is closed when it has this many bytes: restic's default, and an S3 PUT of under a second at 20 MB/s.
+pub const TARGET: usize = 16 << 20;
+
+/// … or this many blobs: one index file's worth, and a header of 2 MB. Half a million blobs of a few bytes would fit,
+/// but their header would be larger than restic reads.
+pub const MAX_BLOBS: usize = 50_000;
+
 /// One that is being filled.
 #[derive(Debug, Default)]
 pub struct OpenPack {
@@ -46,6 +53,15 @@ impl OpenPack {
         let length = u32::try_from(sealed.len()).expect("blobs are far smaller than 4 GiB");
         self.bytes.extend_from_slice(sealed);
         self.blobs.push(PackedBlob { kind, id, offset, length, uncompressed });
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.bytes.len() >= TARGET || self.blobs.len() >= MAX_BLOBS
+    }
+
+    /// Whether both together make one pack of the usual size.
+    pub fn has_room_for(&self, other: &Self) -> bool {
+        self.bytes.len() + other.bytes.len() <= TARGET && self.blobs.len() + other.blobs.len() <= MAX_BLOBS
     }
 
     /// Appends all that another holds.
@@ -217,6 +233,22 @@ mod tests {
         assert_eq!(refused(&[0; 36], 0), "its header ends within an entry");
         assert_eq!(refused(&[2; 40], 0), "its header ends within an entry");
         assert_eq!(refused(&[0; 37], 5), "its header lists 0 bytes of blobs where 5 are");
+    }
+
+    #[test]
+    fn the_largest_header_is_one_that_restic_reads() {
+        let length = u32::try_from(MAX_BLOBS * 41 + OVERHEAD).unwrap();
+        assert_eq!(header_length(length.to_le_bytes(), 1 << 30), Ok(length));
+        let mut pack = OpenPack::default();
+        let mut other = OpenPack::default();
+        for number in 1..MAX_BLOBS {
+            pack.push(BlobKind::Data, BlobId([0; 32]), b"tiny", None);
+            assert!(!pack.is_full(), "with {number} blobs");
+        }
+        other.push(BlobKind::Data, BlobId([1; 32]), b"tiny", None);
+        assert!(pack.has_room_for(&other));
+        pack.absorb(&other);
+        assert!(pack.is_full() && !pack.has_room_for(&other));
     }
 
     fn blobs() -> impl Strategy<Value = Vec<(BlobKind, Vec<u8>, Option<u32>)>> {

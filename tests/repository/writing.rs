@@ -215,3 +215,31 @@ async fn a_writer_goes_on_after_finish() {
     assert_eq!((stats.new_blobs, stats.new_bytes), (2, 2_000));
     assert_eq!(read(&place.open().await, &[first.blobs, second.blobs].concat()).await.len(), 2_000);
 }
+
+/// More tiny blobs than one pack's header may list; what is interrupted after that is taken up by the next run.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_interrupted_run_had_indexed_is_known_to_the_next() {
+    let place = Place::new("interrupted").await;
+    let repository = place.create().await;
+    let writer = repository.writer(WriterOptions { compression_level: 1, self_check: false, workers: 2 });
+    let mut ids = Vec::new();
+    for number in 0..110_000_u32 {
+        ids.extend(writer.bytes(number.to_le_bytes().to_vec().into()).await.unwrap().blobs);
+    }
+    support::wait_until("an index", Duration::from_secs(60), || !stored(&place, "index").is_empty());
+    drop(writer);
+
+    let again = place.open().await;
+    let writer = again.writer(WriterOptions::default());
+    let mut known = 0;
+    for id in &ids {
+        known += usize::from(writer.has(BlobKind::Data, id).await.unwrap());
+    }
+    assert!((50_000..110_000).contains(&known), "{known} blobs are known");
+    for number in 0..110_000_u32 {
+        writer.bytes(number.to_le_bytes().to_vec().into()).await.unwrap();
+    }
+    let stats = writer.finish().await.unwrap();
+    assert_eq!(stats.known_bytes, 4 * known as u64);
+    place.restic().run(&["check", "--read-data"]);
+}

@@ -7,10 +7,7 @@ use super::super::pack::OpenPack;
 use super::super::pool::Pool;
 use super::super::{BlobId, BlobKind};
 
-/// A pack is closed when it has this many bytes: restic's default, and an S3 PUT of under a second at 20 MB/s.
-pub const TARGET: usize = 16 << 20;
-
-/// Open packs for data, each up to [`TARGET`] in memory. restic has two as well.
+/// Open packs for data, each in memory until it is full. restic has two as well.
 const FOR_DATA: usize = 2;
 
 #[derive(Debug, Default)]
@@ -38,7 +35,7 @@ impl OpenPacks {
             pack.bytes = spare.take();
         }
         pack.push(kind, id, sealed, uncompressed);
-        if pack.bytes.len() < TARGET {
+        if !pack.is_full() {
             return Ok(None);
         }
         let slot = slot()?;
@@ -51,7 +48,7 @@ impl OpenPacks {
         let mut packs: Vec<OpenPack> = Vec::new();
         for pack in self.data.iter().map(take) {
             match packs.last_mut() {
-                Some(last) if last.bytes.len() + pack.bytes.len() <= TARGET => last.absorb(&pack),
+                Some(last) if last.has_room_for(&pack) => last.absorb(&pack),
                 _ => packs.push(pack),
             }
         }

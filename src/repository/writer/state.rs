@@ -8,11 +8,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::super::index::Index;
-use super::super::pack::PackedBlob;
+use super::super::pack::{self, PackedBlob};
 use super::super::pool::Pool;
 use super::super::{BlobId, BlobKind, Repository, RepositoryError};
 use super::queue::Queue;
-use super::{WriteStats, WriterOptions, packs, upload};
+use super::{WriteStats, WriterOptions, upload};
 
 const NO_PANIC: &str = "no thread panics while it changes the set of blobs under way";
 
@@ -46,7 +46,7 @@ impl State {
             queue: Queue::new(),
             upload_slots: Arc::new(Semaphore::new(upload::CONCURRENT)),
             chunks: Pool::new(1 << 20, 8),
-            packs: Pool::new(packs::TARGET + (2 << 20), 2),
+            packs: Pool::new(pack::TARGET + (2 << 20), 2),
             under_way: Mutex::default(),
             failure: OnceLock::new(),
             stopped: CancellationToken::new(),
