@@ -145,20 +145,20 @@ async fn add(new: &NewPassword, session: &Session) -> Done {
 
 async fn remove(remove: &Remove, session: &Session) -> Done {
     let home = session.home().await?;
-    let work = async |_: &Lock| -> Result<KeyId, Failed> {
+    let work = async |lock: &Lock| -> Result<KeyId, Failed> {
         let key = find(&home.repository.keys().await?, &remove.key)?;
-        home.repository.remove_key(&key).await?;
+        home.repository.remove_key(&key, lock).await?;
         Ok(key)
     };
-    let key = home.locked(LockKind::Shared, remove.lock.lock_wait, &session.cx, work).await?;
+    let key = home.locked(LockKind::Exclusive, remove.lock.lock_wait, &session.cx, work).await?;
     session.print(&Changed { key, action: "removed", advice: ": its password opens nothing any more" })
 }
 
 async fn change(new: &NewPassword, session: &Session) -> Done {
     let home = session.home().await?;
     let secret = new.read(&home.stack.name)?;
-    let change = async |_: &Lock| home.repository.change_key(&secret, KeyCost::default()).await;
-    let key = home.locked(LockKind::Shared, new.lock.lock_wait, &session.cx, change).await?;
+    let change = async |lock: &Lock| home.repository.change_key(&secret, KeyCost::default(), lock).await;
+    let key = home.locked(LockKind::Exclusive, new.lock.lock_wait, &session.cx, change).await?;
     let advice = ": it is in use now, the former is removed; let the Stack document's `spec.repository.password` lead to the \
                   new password";
     session.print(&Changed { key, action: "changed", advice })

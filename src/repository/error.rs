@@ -24,7 +24,7 @@ pub enum RepositoryError {
     /// What was done since was not protected from others.
     #[error("the lock of the repository was lost: {reason}")]
     LockLost { reason: String },
-    #[error("a plan to remove packs was to be executed without the exclusive lock that it was made under")]
+    #[error("what may be done under an exclusive lock only was to be done without it")]
     NotExclusive,
     /// Bytes are not what their id, MAC or index says.
     #[error("{what} is damaged: {how}")]
@@ -42,6 +42,8 @@ pub enum RepositoryError {
     KeyInUse { id: KeyId },
     #[error("the repository has no key {id}")]
     NoSuchKey { id: KeyId },
+    #[error("key {id}, which opened the repository, was removed meanwhile; nothing was changed")]
+    KeyGone { id: KeyId },
     /// A writer's first failure, told to each of its users.
     #[error(transparent)]
     Writer(Arc<RepositoryError>),
@@ -57,9 +59,11 @@ impl Failure for RepositoryError {
             Self::Storage(error) => error.category(),
             Self::Missing { .. } => Category::RepositoryMissing,
             Self::WrongPassword { .. } => Category::WrongPassword,
-            Self::Exists { .. } | Self::Version { .. } | Self::KeyInUse { .. } | Self::NoSuchKey { .. } => {
-                Category::Usage
-            }
+            Self::Exists { .. }
+            | Self::Version { .. }
+            | Self::KeyInUse { .. }
+            | Self::NoSuchKey { .. }
+            | Self::KeyGone { .. } => Category::Usage,
             Self::Locked { .. } => Category::Locked,
             Self::LockLost { .. } => Category::LeaseLost,
             Self::Damaged { .. } | Self::BlobMissing { .. } | Self::SelfCheck { .. } => Category::Integrity,
@@ -75,6 +79,9 @@ impl Failure for RepositoryError {
             Self::Writer(error) => error.hint(),
             Self::KeyInUse { .. } => {
                 Some("open the repository with another key's password, or use `drydock key change -f FILE`".into())
+            }
+            Self::KeyGone { .. } => {
+                Some("run the command again with a password that still opens it: see `drydock key list -f FILE`".into())
             }
             Self::SelfCheck { .. } => Some("test this machine's memory before the next snapshot".into()),
             Self::Version { version: 3.., .. } => Some("a newer drydock is needed for it".into()),

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::crypto::{Cipher, KeyMaterial, OVERHEAD};
-use super::{FileKind, KeyId, Repository, RepositoryError};
+use super::{FileKind, KeyId, Lock, LockKind, Repository, RepositoryError};
 use crate::stack::Secret;
-use crate::storage::SharedStore;
+use crate::storage::{SharedStore, StorageError};
 
 /// What scrypt costs whoever tries passwords; stored in each key, so that a change touches new keys only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,7 +206,10 @@ impl Repository {
         let mut keys = Vec::new();
         for meta in self.list_files(FileKind::Key).await? {
             let id = KeyId(meta.id);
-            let bytes = self.store().get(&FileKind::Key.key(&id.0)).await?;
+            let bytes = match self.store().get(&FileKind::Key.key(&id.0)).await {
+                Err(StorageError::NotFound { .. }) => continue, // removed since it was listed
+                other => other?,
+            };
             let file: KeyFile = serde_json::from_slice(&bytes)
                 .map_err(|e| RepositoryError::Damaged { what: format!("key {id}"), how: e.to_string() })?;
             let KeyFile { created, username, hostname, .. } = file;
@@ -221,15 +224,18 @@ impl Repository {
         add(self.store(), self.cipher().material(), password, cost).await
     }
 
-    /// Removes a key, so that its password opens nothing any more.
+    /// Removes a key, so that its password opens nothing any more. Under the exclusive lock, or two that each remove the
+    /// other's key would leave a repository that nobody can open.
     ///
     /// # Errors
     /// [`RepositoryError::KeyInUse`] for the key that this process opened the repository with: it is the proof that
-    /// some password is still known, so the last one can never be removed either.
-    pub async fn remove_key(&self, id: &KeyId) -> Result<(), RepositoryError> {
+    /// some password is still known, so the last one can never be removed either. `KeyGone` when somebody removed that
+    /// one meanwhile.
+    pub async fn remove_key(&self, id: &KeyId, lock: &Lock) -> Result<(), RepositoryError> {
         if *id == self.current_key() {
             return Err(RepositoryError::KeyInUse { id: *id });
         }
+        self.proves_a_password(lock).await?;
         if !self.list_files(FileKind::Key).await?.iter().any(|meta| meta.id == id.0) {
             return Err(RepositoryError::NoSuchKey { id: *id });
         }
@@ -237,12 +243,34 @@ impl Repository {
     }
 
     /// Replaces the key in use by one with another password: first the new one is written and verified, then the
-    /// former removed. A crash in between leaves both.
-    pub async fn change_key(&self, password: &Secret, cost: KeyCost) -> Result<KeyId, RepositoryError> {
+    /// former removed. A crash in between leaves both. Under the exclusive lock, as [`Self::remove_key`].
+    ///
+    /// # Errors
+    /// `KeyGone` when somebody removed the key in use meanwhile: whoever changed it first has decided.
+    pub async fn change_key(&self, password: &Secret, cost: KeyCost, lock: &Lock) -> Result<KeyId, RepositoryError> {
+        self.proves_a_password(lock).await?;
         let former = self.current_key();
         let new = self.add_key(password, cost).await?;
         self.set_current_key(new);
         self.remove_file(FileKind::Key, &former.0).await?;
         Ok(new)
+    }
+
+    /// Before a key goes: is the one that opened the repository still there? A key is named by the hash of its bytes, so
+    /// those that hash to its name open with the password that opened them before, and no second scrypt is needed.
+    async fn proves_a_password(&self, lock: &Lock) -> Result<(), RepositoryError> {
+        if lock.kind() != LockKind::Exclusive {
+            return Err(RepositoryError::NotExclusive);
+        }
+        let id = self.current_key();
+        match self.store().get(&FileKind::Key.key(&id.0)).await {
+            Ok(bytes) if <[u8; 32]>::from(Sha256::digest(&bytes)) == id.0 => Ok(()),
+            Ok(_) => {
+                let how = "its bytes do not hash to its name".into();
+                Err(RepositoryError::Damaged { what: FileKind::Key.name(&id.0), how })
+            }
+            Err(StorageError::NotFound { .. }) => Err(RepositoryError::KeyGone { id }),
+            Err(error) => Err(error.into()),
+        }
     }
 }

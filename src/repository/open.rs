@@ -179,6 +179,8 @@ async fn unlock(store: &SharedStore, sealed_config: &[u8], password: &Secret) ->
         let opened = match key::open(store, KeyId(meta.id), password).await {
             Ok(Some(opened)) => opened,
             Ok(None) => continue,
+            // somebody removed it since it was listed: a `create` that lost a race takes its key back
+            Err(RepositoryError::Storage(StorageError::NotFound { .. })) => continue,
             // another key may still open; if none does, the damage is the better answer
             Err(damage @ RepositoryError::Damaged { .. }) => {
                 failure = damage;

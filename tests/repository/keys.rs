@@ -1,9 +1,27 @@
 //! How a repository comes to be, and who can open it.
 
+use std::time::Duration;
+
+use drydock::context::Context;
 use drydock::failure::{Category, Failure};
 use drydock::storage::Store;
 
 use super::*;
+
+/// Under the exclusive lock, as the command line does it.
+async fn remove(repository: &Repository, key: &KeyId) -> Result<(), RepositoryError> {
+    let lock = repository.lock(LockKind::Exclusive, Duration::from_secs(30), &Context::default()).await?;
+    let removed = repository.remove_key(key, &lock).await;
+    lock.release().await?;
+    removed
+}
+
+async fn change(repository: &Repository, password: &str) -> Result<KeyId, RepositoryError> {
+    let lock = repository.lock(LockKind::Exclusive, Duration::from_secs(30), &Context::default()).await?;
+    let changed = repository.change_key(&password.to_owned().into(), KeyCost::negligible(), &lock).await;
+    lock.release().await?;
+    changed
+}
 
 async fn opens(place: &Place, password: &str) -> bool {
     match Repository::open(Arc::clone(&place.store), &password.to_owned().into()).await {
@@ -119,9 +137,9 @@ async fn several_passwords_open_it_and_restic_accepts_each() {
         repository.keys().await.unwrap().into_iter().map(|key| (key.id == second, key.current)).collect();
     assert_eq!(listed, [(false, true), (true, false)]);
 
-    repository.remove_key(&second).await.unwrap();
+    remove(&repository, &second).await.unwrap();
     assert!(opens(&place, PASSWORD).await && !opens(&place, "second").await);
-    let error = repository.remove_key(&second).await.unwrap_err();
+    let error = remove(&repository, &second).await.unwrap_err();
     assert!(matches!(error, RepositoryError::NoSuchKey { .. }), "{error:?}");
 }
 
@@ -130,16 +148,57 @@ async fn the_key_in_use_is_not_removed_but_changed() {
     let place = Place::new("change").await;
     let repository = place.create().await;
     let key = repository.keys().await.unwrap()[0].id;
-    let error = repository.remove_key(&key).await.unwrap_err();
+    let error = remove(&repository, &key).await.unwrap_err();
     assert!(matches!(error, RepositoryError::KeyInUse { .. }), "{error:?}");
     assert_eq!(error.category(), Category::Usage);
 
-    let changed = repository.change_key(&"new".to_owned().into(), KeyCost::negligible()).await.unwrap();
+    let changed = change(&repository, "new").await.unwrap();
     assert!(opens(&place, "new").await && !opens(&place, PASSWORD).await);
     let keys = repository.keys().await.unwrap();
     assert_eq!(keys.iter().map(|key| (key.id, key.current)).collect::<Vec<_>>(), [(changed, true)]);
-    let error = repository.remove_key(&changed).await.unwrap_err();
+    let error = remove(&repository, &changed).await.unwrap_err();
     assert!(matches!(error, RepositoryError::KeyInUse { .. }), "the new one is in use now: {error:?}");
+}
+
+/// Each holds a password and removes the other's key: without the last look both would go, and all data with them.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_that_remove_each_others_key_one_is_refused_and_one_key_stays() {
+    for _ in 0..5 {
+        let place = Place::new("each-other").await;
+        let first = place.create().await;
+        let key = first.keys().await.unwrap()[0].id;
+        let second_key = first.add_key(&"second".to_owned().into(), KeyCost::negligible()).await.unwrap();
+        let second = Repository::open(Arc::clone(&place.store), &"second".to_owned().into()).await.unwrap();
+        let (one, other) = tokio::join!(remove(&first, &second_key), remove(&second, &key));
+        let (loser, refused) = if one.is_ok() { (second_key, other) } else { (key, one) };
+        assert!(matches!(refused, Err(RepositoryError::KeyGone { id }) if id == loser), "{refused:?}");
+        assert!(opens(&place, PASSWORD).await != opens(&place, "second").await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_that_change_the_key_at_once_the_first_has_decided() {
+    for _ in 0..5 {
+        let place = Place::new("both-change").await;
+        let (first, second) = (place.create().await, place.open().await);
+        let (one, other) = tokio::join!(change(&first, "one"), change(&second, "other"));
+        let (winner, refused) = if one.is_ok() { ("one", other) } else { ("other", one) };
+        assert!(matches!(refused, Err(RepositoryError::KeyGone { .. })), "{refused:?}");
+        assert!(opens(&place, winner).await);
+        assert_eq!(stored(&place, "keys").len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_shared_lock_is_not_enough_to_remove_a_key() {
+    let place = Place::new("shared").await;
+    let repository = place.create().await;
+    let second = repository.add_key(&"second".to_owned().into(), KeyCost::negligible()).await.unwrap();
+    let lock = repository.lock(LockKind::Shared, Duration::ZERO, &Context::default()).await.unwrap();
+    let error = repository.remove_key(&second, &lock).await.unwrap_err();
+    assert!(matches!(error, RepositoryError::NotExclusive), "{error:?}");
+    lock.release().await.unwrap();
+    assert!(opens(&place, "second").await);
 }
 
 /// Nobody may be locked out by a store that loses what it was given.
@@ -151,7 +210,7 @@ async fn the_former_key_stays_until_the_new_one_has_opened() {
     let faulty = drydock::storage::Faulty::new(Arc::clone(&place.store));
     let repository = Repository::open(faulty.clone(), &secret()).await.unwrap();
     faulty.inject(Fault::new(Effect::Corrupt(200)).on(Operation::Get).key("keys/"));
-    let error = repository.change_key(&"new".to_owned().into(), KeyCost::negligible()).await.unwrap_err();
+    let error = change(&repository, "new").await.unwrap_err();
     assert_eq!(error.category(), Category::Integrity);
     assert!(opens(&place, PASSWORD).await);
     assert_eq!(faulty.location(), place.store.location());
