@@ -93,6 +93,7 @@ async fn as_a_managed_servers_administrator(version: &'static str) {
              create table of_postgres (id integer); insert into of_postgres values (1);
              create function watch() returns event_trigger language plpgsql as 'begin end';
              create event trigger watching on sql_drop execute procedure watch();
+             alter default privileges for role postgres in schema public grant select on tables to {app};
              select lo_from_bytea(77, 'large'); alter large object 77 owner to {app}; select lo_from_bytea(78, 'of postgres');"
         ),
     );
@@ -105,7 +106,7 @@ async fn as_a_managed_servers_administrator(version: &'static str) {
     assert_eq!(differences(&restored.comparison), Vec::<String>::new());
     assert!(restored.promoted);
     let said = restored.notes.join("\n");
-    for part in ["EVENT TRIGGER watching", &format!("owned by `{manager}` instead of postgres ("), "large object 78"] {
+    for part in ["EVENT TRIGGER watching", "DEFAULT PRIVILEGES FOR TABLES", &format!("owned by `{manager}` instead of postgres ("), "large object 78"] {
         assert!(said.contains(part), "{part} is not in:\n{said}");
     }
     assert_eq!(

@@ -17,6 +17,7 @@ mod globals;
 pub(super) mod grants;
 mod keeper;
 mod large_objects;
+mod left_out;
 mod load;
 mod marker;
 mod options;

@@ -16,6 +16,7 @@ use super::entries::Entry;
 use super::error::RestoreError;
 use super::files::Files;
 use super::large_objects;
+use super::left_out;
 use super::schedule::{Schedule, TaskId};
 use super::work::{self, Job};
 use crate::context::Context;
@@ -307,14 +308,14 @@ fn state(value: &str, called: bool) -> String {
 async fn objects(
     session: &Session,
     recorded: &str,
-    left_out: &[Entry],
+    entries_left_out: &[Entry],
     holds_more: bool,
     comparison: &mut Comparison,
 ) -> Result<(), RestoreError> {
     let found = super::super::objects::list(session).await?;
     let found: BTreeSet<&str> = found.iter().map(String::as_str).collect();
     let recorded: BTreeSet<&str> = recorded.lines().collect();
-    for missing in recorded.difference(&found).filter(|line| !is_left_out(line, left_out)) {
+    for missing in recorded.difference(&found).filter(|line| !left_out::covers(entries_left_out, line)) {
         comparison.differs(*missing, "one", "nothing");
     }
     if !holds_more {
@@ -324,15 +325,6 @@ async fn objects(
     }
     comparison.count("schema objects", recorded.len() as u64);
     Ok(())
-}
-
-fn is_left_out(line: &str, entries: &[Entry]) -> bool {
-    entries.iter().any(|entry| match entry.kind.as_str() {
-        "EVENT TRIGGER" => line.starts_with("event trigger ") && line.contains(&entry.name),
-        "PUBLICATION" => line.starts_with("publication ") && line.contains(&entry.name),
-        "DEFAULT ACL" => line.starts_with("default privileges "),
-        _ => false,
-    })
 }
 
 #[cfg(test)]
