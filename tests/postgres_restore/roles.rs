@@ -106,7 +106,12 @@ async fn as_a_managed_servers_administrator(version: &'static str) {
     assert_eq!(differences(&restored.comparison), Vec::<String>::new());
     assert!(restored.promoted);
     let said = restored.notes.join("\n");
-    for part in ["EVENT TRIGGER watching", "DEFAULT PRIVILEGES FOR TABLES", &format!("owned by `{manager}` instead of postgres ("), "large object 78"] {
+    for part in [
+        "EVENT TRIGGER watching",
+        "DEFAULT PRIVILEGES FOR TABLES",
+        &format!("owned by `{manager}` instead of postgres ("),
+        "large object 78",
+    ] {
         assert!(said.contains(part), "{part} is not in:\n{said}");
     }
     assert_eq!(

@@ -111,7 +111,9 @@ mod tests {
         for line in ["event trigger a", "event trigger a disabled", r#"event trigger "We""i\\rd\none""#] {
             assert!(covers(&entries, line), "{line}");
         }
-        for line in ["event trigger audit", "event trigger \"a b\"", "event trigger \"A\"", "publication a", "trigger a"] {
+        for line in
+            ["event trigger audit", "event trigger \"a b\"", "event trigger \"A\"", "publication a", "trigger a"]
+        {
             assert!(!covers(&entries, line), "{line}");
         }
         assert!(covers(&[entry("PUBLICATION", "-", "all", "")], "publication \"all\""));
