@@ -65,6 +65,7 @@ pub fn restored_set(part: &Part, restored: Restored, begun: Instant) -> Restored
         promoted: restored.promoted,
         comparison: restored.comparison,
         notes: restored.notes,
+        warnings: Vec::new(),
         took_ms: ms(begun.elapsed()),
     }
 }

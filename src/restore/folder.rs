@@ -48,6 +48,7 @@ async fn one(
         comparison,
         formers: Vec::new(),
         notes: Vec::new(),
+        warnings: Vec::new(),
         took_ms: ms(begun.elapsed()),
     })
 }

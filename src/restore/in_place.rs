@@ -1,6 +1,6 @@
-//! `--in-place`: mend → safety point → fill and verify beside → promote. Until the first promotion nothing live has
-//! changed; databases wait, verified, until the volumes are verified too. Caches have no beside and come last; they were
-//! rehearsed elsewhere first (`data/redis`).
+//! `--in-place`: mend → safety point → rehearse, fill and verify beside → promote. Until the first promotion nothing live
+//! has changed; databases wait, verified, until the volumes are verified too. Caches have no beside and come last; they
+//! are read and rehearsed elsewhere before anything else (`data/redis`).
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -14,7 +14,7 @@ use super::{RestoreError, mend, preview, references, root, safety};
 use crate::context::Context;
 use crate::data::{DataError, redis, volume};
 use crate::point::{DataWord, Home};
-use crate::stack::{DataKind, Name, VolumeSpec};
+use crate::stack::{DataKind, Name, RedisSpec, VolumeSpec};
 
 /// Replaces what is live by what the point holds. A data set that turns out other than recorded is no error: the report
 /// says what differs, and nothing of the restore is live.
@@ -71,6 +71,10 @@ fn of(part: &Part) -> impl Fn(DataError) -> Trouble {
 }
 
 async fn carry_out(home: &Home, plan: &RestorePlan, state: &mut State, cx: &Context) -> Result<(), Trouble> {
+    let mut caches = Vec::new();
+    for part in plan.of(DataWord::Redis) {
+        caches.push((part, rehearse(home, plan, part, cx).await.map_err(of(part))?));
+    }
     for part in plan.of(DataWord::Postgres) {
         match gate::fill(home, plan, part, cx).await.map_err(of(part))? {
             Filled::Verified(waiting) => state.waiting.push(*waiting),
@@ -86,8 +90,8 @@ async fn carry_out(home: &Home, plan: &RestorePlan, state: &mut State, cx: &Cont
         state.done.push(waiting.promote().await.map_err(of(&part))?);
     }
     state.done.extend(state.exchanged.drain(..).map(|exchanged| exchanged.restored));
-    for part in plan.of(DataWord::Redis) {
-        state.done.push(sync(home, plan, part, cx).await.map_err(of(part))?);
+    for (part, prepared) in caches {
+        state.done.push(hand_over(part, &prepared, cx).await.map_err(of(part))?);
     }
     Ok(())
 }
@@ -114,6 +118,7 @@ async fn exchange(home: &Home, plan: &RestorePlan, part: &Part, cx: &Context) ->
         promoted: true,
         formers: vec![former],
         notes: Vec::new(),
+        warnings: Vec::new(),
         took_ms: ms(begun.elapsed()),
     };
     Ok(Exchanged { folder: folder.to_owned(), run: plan.run.clone(), restored })
@@ -146,12 +151,17 @@ pub(super) fn folder(part: &Part) -> Result<&Path, DataError> {
     }
 }
 
-async fn sync(home: &Home, plan: &RestorePlan, part: &Part, cx: &Context) -> Result<RestoredSet, DataError> {
-    let begun = Instant::now();
-    let DataKind::Redis(spec) = part.kind() else { unreachable!("the plan put a cache here") };
+async fn rehearse(home: &Home, plan: &RestorePlan, part: &Part, cx: &Context) -> Result<redis::Prepared, DataError> {
     // It replaces what is there: that is what in place means, and the safety point is the way back.
     let options = redis::RestoreOptions { allow_not_empty: true, acl: plan.options.roles };
-    let restored = redis::restore(&home.repository, &part.member.tree, spec, &options, cx).await?;
+    Ok(redis::prepare(&home.repository, &part.member.tree, redis_spec(part), &options, cx).await?)
+}
+
+async fn hand_over(part: &Part, prepared: &redis::Prepared, cx: &Context) -> Result<RestoredSet, DataError> {
+    let begun = Instant::now();
+    let restored = prepared.hand_over(cx).await?;
+    let warnings = prepared.settle(cx).await;
+    let spec = redis_spec(part);
     Ok(RestoredSet {
         data: part.name().clone(),
         kind: DataWord::Redis,
@@ -160,8 +170,16 @@ async fn sync(home: &Home, plan: &RestorePlan, part: &Part, cx: &Context) -> Res
         comparison: restored.comparison,
         formers: Vec::new(),
         notes: Vec::new(),
+        warnings,
         took_ms: ms(begun.elapsed()),
     })
+}
+
+fn redis_spec(part: &Part) -> &RedisSpec {
+    match part.kind() {
+        DataKind::Redis(spec) => spec,
+        DataKind::Postgres(_) | DataKind::Volume(_) => unreachable!("the plan put a cache here"),
+    }
 }
 
 impl State {

@@ -49,6 +49,8 @@ pub struct RestoredSet {
     pub formers: Vec<Former>,
     /// What a person should know.
     pub notes: Vec<String>,
+    /// What a person must do something about although all is as recorded.
+    pub warnings: Vec<String>,
     pub took_ms: u64,
 }
 
@@ -68,6 +70,12 @@ impl Report {
     pub fn holds(&self) -> bool {
         self.data.iter().all(|set| set.comparison.holds())
             && self.references.iter().all(|reference| reference.comparison.holds())
+    }
+
+    /// Whether a person must do something about it although all is as recorded.
+    #[must_use]
+    pub fn warns(&self) -> bool {
+        self.data.iter().any(|set| !set.warnings.is_empty())
     }
 }
 

@@ -18,6 +18,8 @@ struct Shop {
     point: String,
     /// The packs that the folder's snapshot added to those of the database and the cache.
     packs_of_files: Vec<PathBuf>,
+    /// The packs that the point added, the largest with its RDB: no two are the same, because they hold the time.
+    packs_of_point: Vec<PathBuf>,
     dump: String,
     digest: String,
 }
@@ -32,6 +34,7 @@ impl Shop {
              insert into items select n, 'item ' || n from generate_series(1, 1000) n",
         );
         redis.cli(&["set", "greeting", "hello"]);
+        redis.cli(&["debug", "populate", "3000", "key", "50"]);
         let spec = format!(
             "  data:\n  - {{name: cache, redis: {{host: 127.0.0.1, port: {}}}}}\n  - {{name: files, volume: {{path: files}}}}\n  \
              - {{name: db, postgres: {{host: 127.0.0.1, port: {}, database: shop, user: postgres}}}}\n",
@@ -41,11 +44,14 @@ impl Shop {
         world.write("files/a", "hello");
         world.write("files/deep/b", vec![7; 3 << 20]);
         let (dump, digest) = (postgres.pg_dump("shop", &[]), redis.digest());
+        let since = |former: &[PathBuf]| packs(&world).into_iter().filter(|pack| !former.contains(pack)).collect();
         world.json(&["snapshot", "--data", "db,cache"]);
         let former = packs(&world);
         world.json(&["snapshot", "--data", "files"]);
-        let packs_of_files = packs(&world).into_iter().filter(|pack| !former.contains(pack)).collect();
+        let packs_of_files = since(&former);
+        let former = packs(&world);
         let point = world.json(&["snapshot"])["point"]["id"].as_str().unwrap().to_owned();
+        let packs_of_point = since(&former);
         run(Command::new("cp").arg("-a").arg(world.path("files")).arg(world.path("truth")));
 
         postgres.psql("shop", "delete from items where id % 3 = 0; update items set name = 'oops' where id = 1");
@@ -53,7 +59,7 @@ impl Shop {
         redis.cli(&["set", "wrong", "key"]);
         std::fs::write(world.path("files/a"), "damaged").unwrap();
         std::fs::remove_file(world.path("files/deep/b")).unwrap();
-        Self { world, postgres, redis, point, packs_of_files, dump, digest }
+        Self { world, postgres, redis, point, packs_of_files, packs_of_point, dump, digest }
     }
 
     fn all_is_back(&self) {
@@ -74,7 +80,7 @@ impl Shop {
 }
 
 fn packs(world: &World) -> Vec<PathBuf> {
-    let listed = run(Command::new("find").arg(world.path("store/repository/data")).args(["-type", "f"]));
+    let listed = run(Command::new("find").arg(world.path("store")).args(["-path", "*/data/*", "-type", "f"]));
     listed.lines().map(PathBuf::from).collect()
 }
 
@@ -147,16 +153,35 @@ fn everything_is_replaced_in_place_and_the_former_kept() {
     assert!(!shop.world.path("files/.drydock").exists());
 }
 
+/// The largest of `packs` is that of the content; trees and manifests are small.
+fn damage(packs: &[PathBuf], every: usize) {
+    let largest = packs.iter().max_by_key(|path| std::fs::metadata(path).unwrap().len()).unwrap();
+    let mut bytes = std::fs::read(largest).unwrap();
+    (bytes.len() / 2..bytes.len() - bytes.len() / 4).step_by(every).for_each(|at| bytes[at] ^= 1);
+    std::fs::write(largest, bytes).unwrap();
+}
+
+#[test]
+fn a_damaged_rdb_is_found_before_any_other_data_set_is_replaced() {
+    let shop = Shop::damaged("rdb");
+    let before = shop.live();
+    damage(&shop.packs_of_point, 1_000_000);
+    let refused = shop.world.run(&["restore", "--point", "latest", "--in-place", "--yes"]);
+    assert_eq!(refused.code, 20, "{}", refused.stderr);
+    let said = "cannot restore the data set `cache`; nothing live was changed";
+    assert!(refused.stderr.contains(said), "{}", refused.stderr);
+    assert_eq!(shop.live(), before);
+    assert!(!shop.world.path("files/.drydock").exists());
+    let databases = shop.postgres.psql("postgres", "select datname from pg_database where datname like 'shop%'");
+    assert_eq!(databases, "shop", "nothing is left beside");
+}
+
 #[test]
 fn what_is_damaged_in_the_repository_replaces_nothing() {
     let shop = Shop::damaged("damaged");
     let before = shop.live();
     // Only the folder's content: the database is filled and verified, and waits, when the folder turns out damaged.
-    let bytes_of = |path: &&PathBuf| std::fs::metadata(path).unwrap().len();
-    let largest = shop.packs_of_files.iter().max_by_key(bytes_of).unwrap();
-    let mut bytes = std::fs::read(largest).unwrap();
-    (40..bytes.len()).step_by(100).for_each(|at| bytes[at] ^= 1);
-    std::fs::write(largest, bytes).unwrap();
+    damage(&shop.packs_of_files, 100);
     let target = shop.world.path("must-fail");
     let refused = shop.world.run(&["restore", "--point", "latest", "--to", target.to_str().unwrap(), "-o", "json"]);
     assert_eq!((refused.code, refused.report()["category"].as_str()), (20, Some("integrity")), "{}", refused.stderr);

@@ -164,9 +164,10 @@ async fn what_a_killed_drydock_has_left_is_put_right_by_the_next() {
     assert!(error.to_string().contains("it is a replica of 127.0.0.1:6"), "{error}");
 }
 
-/// A server that logs in to its primaries is answered, users are set where asked, our own is left alone.
+/// A server that logs in to its primaries is answered; missing users are set, those that are there where asked, our own
+/// is left alone.
 #[tokio::test]
-async fn a_login_to_the_primary_and_users_on_request() {
+async fn a_login_to_the_primary_and_users() {
     let store = Store::new().await;
     let source = target("7.0", &[]);
     source.cli(&["acl", "setuser", "app", "on", ">secret", "~app:*", "+get", "+set", "(~other:* +get)"]);
@@ -175,7 +176,12 @@ async fn a_login_to_the_primary_and_users_on_request() {
     let goal = target("7.0", &["--masterauth", "whatever", "--masteruser", "replicator"]);
     let restored =
         redis::restore(&store.repository, &point, &spec(goal.port), &EMPTY, &Context::default()).await.unwrap();
-    assert_eq!((restored.acl_users, goal.cli(&["acl", "list"]).lines().count()), (0, 1));
+    assert_eq!((restored.acl_users, goal.cli(&["acl", "list"]).lines().count()), (1, 2), "the missing one is made");
+    goal.cli(&["acl", "setuser", "app", "+del"]);
+    let restored =
+        redis::restore(&store.repository, &point, &spec(goal.port), &OVER, &Context::default()).await.unwrap();
+    assert_eq!(restored.acl_users, 0);
+    assert!(goal.cli(&["acl", "list"]).contains("+del"), "one that is there is left as it is");
     let options = RestoreOptions { allow_not_empty: true, acl: true };
     let restored =
         redis::restore(&store.repository, &point, &spec(goal.port), &options, &Context::default()).await.unwrap();

@@ -6,6 +6,7 @@ mod report;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use jiff::Timestamp;
 
@@ -54,7 +55,7 @@ pub struct Args {
     /// Do not ask before what is live is replaced
     #[arg(long)]
     yes: bool,
-    /// Also set roles and users that the server has already; otherwise only missing ones are created
+    /// Also set roles and Redis users that the server has already; otherwise only missing ones are created
     #[arg(long, requires = "point")]
     roles: bool,
     /// Restore into a folder or database that holds something
@@ -131,7 +132,7 @@ async fn bring_back(args: &Args, point: &str, session: &Session) -> Done {
     let holds = report.holds();
     session.print(&report)?;
     if holds {
-        return Ok(std::process::ExitCode::SUCCESS);
+        return Ok(ExitCode::from(report.warns().then_some(Category::Warnings).map_or(0, Category::exit_code)));
     }
     let message = "what was restored differs from what was recorded";
     let hint = "nothing of it is live where it was to replace something; see what is damaged with \

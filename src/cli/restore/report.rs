@@ -40,6 +40,9 @@ fn one(set: &RestoredSet) -> String {
     for note in &set.notes {
         text += &format!("  note: {note}\n");
     }
+    for warning in &set.warnings {
+        text += &format!("  WARNING: {warning}\n");
+    }
     text
 }
 

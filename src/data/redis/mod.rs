@@ -23,5 +23,5 @@ pub use capture::{capture, estimate};
 pub use doctor::doctor;
 pub use error::RedisError;
 pub use manifest::{DatabaseRecord, Digest, FORMAT_VERSION, FunctionsRecord, Manifest, RdbFile};
-pub use restore::{RestoreOptions, RestorePreview, Restored, plan_restore, restore, undo};
+pub use restore::{Prepared, RestoreOptions, RestorePreview, Restored, plan_restore, prepare, restore, undo};
 pub use stored::compare_rdb;

@@ -1,4 +1,7 @@
-//! Users, where they are asked for: those of the snapshot are set, others are left, our own is never touched.
+//! Users: those of the snapshot that the server lacks are set, all of them where that is asked for; others are left, our
+//! own is never touched.
+
+use std::collections::BTreeSet;
 
 use super::super::connection::Connection;
 use super::super::error::RedisError;
@@ -13,15 +16,25 @@ pub(super) struct Users {
     pub(super) refused: Vec<(String, String)>,
 }
 
-/// `lines` as `ACL LIST` tells them: `user NAME rules…`.
-pub(super) async fn set(connection: &mut Connection, lines: &[String]) -> Result<Users, RedisError> {
+/// `lines` as `ACL LIST` tells them: `user NAME rules…`. `all`: also those that the server has.
+pub(super) async fn set(connection: &mut Connection, lines: &[String], all: bool) -> Result<Users, RedisError> {
     let mut users = Users::default();
+    if lines.is_empty() {
+        return Ok(users);
+    }
+    let Some(there) = there(connection).await? else {
+        users.notes.push("the snapshot's users were not set: the server does not tell its own (ACL USERS)".into());
+        return Ok(users);
+    };
     let ours = connection.optional(&["ACL", "WHOAMI"]).await?.and_then(|reply| reply.text());
     for line in lines {
         let mut words = line.split(' ');
         let (Some("user"), Some(name)) = (words.next(), words.next()) else {
             return Err(RedisError::NoSnapshot("acl.txt holds a line that is no user".into()));
         };
+        if !all && there.contains(name) {
+            continue;
+        }
         if Some(name) == ours.as_deref() {
             users.notes.push(format!("the user {name} is the one of this restore and was left as it is"));
             continue;
@@ -35,6 +48,12 @@ pub(super) async fn set(connection: &mut Connection, lines: &[String]) -> Result
     }
     keep(connection, &mut users).await?;
     Ok(users)
+}
+
+/// The names of the server's users; `None` where it does not tell.
+async fn there(connection: &mut Connection) -> Result<Option<BTreeSet<String>>, RedisError> {
+    let names = connection.optional(&["ACL", "USERS"]).await?.and_then(|reply| reply.texts());
+    Ok(names.map(|names| names.into_iter().collect()))
 }
 
 /// The server quotes the rule that it refuses, and that may be a password's hash.

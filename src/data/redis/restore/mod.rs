@@ -35,7 +35,7 @@ pub(super) use target::examine;
 pub struct RestoreOptions {
     /// Replace the keys that the target holds.
     pub allow_not_empty: bool,
-    /// Set the users that `acl.txt` lists; others, and the one that restores, are left.
+    /// Also set the users that the server has already, but for the one that restores; otherwise only missing ones.
     pub acl: bool,
 }
 
@@ -49,6 +49,8 @@ pub struct Restored {
     pub expired_keys: u64,
     /// Users that were set.
     pub acl_users: u64,
+    /// What a person must do something about although all is as recorded.
+    pub warnings: Vec<String>,
 }
 
 /// What a restore would do; nothing has been changed for it.
@@ -106,14 +108,46 @@ pub async fn plan_restore(
     .await
 }
 
-/// Replaces all that `spec`'s server holds with the snapshot `tree`, verified while no client can write to it.
-///
-/// Until the hand-over nothing of the target has changed. From then on every way out, cancellation too, ends with
-/// `REPLICAOF NO ONE` and the former `repl-diskless-load`.
+/// A restore that has passed everything that can be tried without the target: the stored RDB was read to its checksum and
+/// rehearsed, the target looked at. Nothing of the target has changed.
+#[derive(Debug)]
+pub struct Prepared {
+    stored: Stored,
+    rehearsal: Rehearsal,
+    repository: Repository,
+    spec: RedisSpec,
+    options: RestoreOptions,
+}
+
+/// Reads, examines and rehearses; what follows is [`Prepared::hand_over`]. Of several data sets this one can so be refused
+/// before any of the others is replaced.
 ///
 /// # Errors
-/// [`RedisError::Target`] and others before the hand-over: the target is untouched. [`RedisError::Sync`] after it: what it
-/// holds is the former data (`swapdb`) or nothing. [`RedisError::StillReplica`] when even the undo failed.
+/// What speaks against the snapshot, the target or this machine; the target is untouched.
+pub async fn prepare(
+    repository: &Repository,
+    tree: &TreeId,
+    spec: &RedisSpec,
+    options: &RestoreOptions,
+    cx: &Context,
+) -> Result<Prepared, RedisError> {
+    until_cancelled(cx, async {
+        let stored = Stored::open(repository, tree).await?;
+        as_recorded(&stored, repository, cx).await?;
+        let target = fit_target(spec, &stored, options).await?;
+        let rehearsal = rehearse::rehearse(&stored, repository, spec.scratch_server.as_deref(), cx).await?;
+        target.way(rehearsal.data_bytes)?;
+        let (repository, spec, options) = (repository.clone(), spec.clone(), *options);
+        Ok(Prepared { stored, rehearsal, repository, spec, options })
+    })
+    .await
+}
+
+/// Replaces all that `spec`'s server holds with the snapshot `tree`, verified while no client can write to it:
+/// [`prepare`], then [`Prepared::hand_over`].
+///
+/// # Errors
+/// As both.
 ///
 /// # Cancel safety
 /// None when it is dropped: cancel by `cx`.
@@ -124,31 +158,57 @@ pub async fn restore(
     options: &RestoreOptions,
     cx: &Context,
 ) -> Result<Restored, RedisError> {
-    let prepared = until_cancelled(cx, async {
-        let stored = Stored::open(repository, tree).await?;
-        as_recorded(&stored, repository, cx).await?;
-        let target = fit_target(spec, &stored, options).await?;
-        let rehearsal = rehearse::rehearse(&stored, repository, spec.scratch_server.as_deref(), cx).await?;
-        let way = target.way(rehearsal.data_bytes)?;
-        Ok((stored, target, rehearsal, way))
-    });
-    let (stored, mut target, rehearsal, way) = prepared.await?;
-    let (mut comparison, expired_keys) = replace(&mut target, spec, &stored, repository, way, cx).await?;
-    comparison.notes.extend(notes_of(&mut target, way));
-    comparison.notes.extend(difference_of_versions(&rehearsal, &target));
-    let mut connection = target.endpoint.connect().await?;
-    comparison.notes.extend(settle::on_disk(&mut connection).await?);
-    let mut acl_users = 0;
-    if options.acl {
-        let users = acl::set(&mut connection, &stored.users(repository).await?).await?;
-        acl_users = users.set;
-        comparison.count("aclUsers", users.set);
+    let prepared = prepare(repository, tree, spec, options, cx).await?;
+    let mut restored = prepared.hand_over(cx).await?;
+    restored.warnings.extend(prepared.settle(cx).await);
+    Ok(restored)
+}
+
+impl Prepared {
+    /// Replaces what the server holds. Until the link is up nothing of it has changed. From then on every way out,
+    /// cancellation too, ends with `REPLICAOF NO ONE` and the former `repl-diskless-load`.
+    ///
+    /// # Errors
+    /// [`RedisError::Target`] and others before the hand-over: the target is untouched. [`RedisError::Sync`] after it:
+    /// what it holds is the former data (`swapdb`) or nothing. [`RedisError::StillReplica`] when even the undo failed.
+    pub async fn hand_over(&self, cx: &Context) -> Result<Restored, RedisError> {
+        let Self { stored, rehearsal, repository, spec, options } = self;
+        let looked_again = until_cancelled(cx, async {
+            let target = fit_target(spec, stored, options).await?; // it may have changed since it was prepared
+            let way = target.way(rehearsal.data_bytes)?;
+            Ok((target, way))
+        });
+        let (mut target, way) = looked_again.await?;
+        let (mut comparison, expired_keys) = replace(&mut target, spec, stored, repository, way, cx).await?;
+        comparison.notes.extend(notes_of(&mut target, way));
+        comparison.notes.extend(difference_of_versions(rehearsal, &target));
+        let mut connection = target.endpoint.connect().await?;
+        let users = acl::set(&mut connection, &stored.users(repository).await?, options.acl).await?;
+        if users.set > 0 {
+            comparison.count("aclUsers", users.set);
+        }
         comparison.notes.extend(users.notes);
         for (name, said) in users.refused {
             comparison.differs(format!("ACL user {name}"), "set", format!("refused: {said}"));
         }
+        Ok(Restored { comparison, expired_keys, acl_users: users.set, warnings: Vec::new() })
     }
-    Ok(Restored { comparison, expired_keys, acl_users })
+
+    /// Waits until what was handed over lies on the server's own disk, as far as it keeps anything there; cancelled, it
+    /// waits no longer. Returns what a person must know: why a restart would bring the former data back.
+    pub async fn settle(&self, cx: &Context) -> Vec<String> {
+        let look = async {
+            let mut connection = Endpoint::new(&self.spec)?.connect().await?;
+            settle::on_disk(&mut connection).await
+        };
+        match until_cancelled(cx, look).await {
+            Ok(warnings) => warnings,
+            Err(error) => vec![format!(
+                "it is not known whether the restored data lies on the server's disk ({error}): if not, a restart brings the \
+                 former data back; `BGSAVE`, or `BGREWRITEAOF` where it keeps an append-only file"
+            )],
+        }
+    }
 }
 
 /// Makes a primary again of a server that a killed restore has left as a replica of nobody; says so where it did. What
