@@ -303,12 +303,128 @@ async fn who_cannot_log_in_keeps_the_former_database() {
     let refused = shop.restore(&RestoreOptions { observer, ..with("right") }).await.unwrap_err();
     let RestoreError::Left { source, left } = &refused else { panic!("{refused:?}") };
     assert!(matches!(**source, RestoreError::LoginRefused { .. }), "{refused:?}");
-    assert!(left[0].contains("__drydock_"), "{left:?}");
+    assert!(left[0].contains("__refused_"), "{left:?}");
     assert_eq!(shop.mine()[0], before[0]);
     server.psql("postgres", "alter role shop login");
+    // What had the live name for a moment may have been written to: no later run drops it.
     let restored = shop.restore(&with("right")).await.unwrap();
-    assert!(restored.promoted && restored.notes.iter().any(|note| note.contains("__drydock_")), "{:?}", restored.notes);
-    assert_eq!(shop.mine().len(), 2);
+    let told = |note: &String| note.contains("__refused_") && note.contains("DROP DATABASE");
+    assert!(restored.promoted && restored.notes.iter().any(told), "{:?}", restored.notes);
+    let aside = shop.mine().into_iter().find(|line| line.contains("__refused_")).expect("it is gone");
+    let name = aside.split(' ').next().unwrap();
+    server.psql("postgres", &format!("alter database {name} allow_connections true"));
+    assert_eq!(shop.messages(name), shop.messages(&shop.name));
+    assert_eq!(shop.mine().len(), 3);
+}
+
+/// Somebody who may undo what is left of a restore, and who is no superuser: limits on connections hold for him.
+fn restorer(shop: &Shop) -> PostgresSpec {
+    shop.server.psql(
+        "postgres",
+        "create role restorer login createdb; grant shop to restorer; grant pg_signal_backend to restorer",
+    );
+    PostgresSpec { user: "restorer".into(), ..shop.spec.clone() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_finds_no_connection_free_takes_nothing_from_the_applications() {
+    let server: &'static Postgres = Box::leak(Box::new(Postgres::start("16")));
+    let shop = Shop::at(server).await;
+    let restorer = restorer(&shop);
+    let limit =
+        |number: i32| server.psql("postgres", &format!("alter database {} connection limit {number}", shop.name));
+    shop.damage();
+    kill_at(&shop, Step::Renamed).await;
+    server.psql(&shop.name, "insert into messages (text) values ('written since')");
+    limit(0);
+    let start = Instant::now();
+    let error = loop {
+        match restore::undo(&restorer).await {
+            Err(error) => break error,
+            // The killed one's lock may live a moment longer.
+            Ok(done) => assert!(done.is_empty() && start.elapsed() < Duration::from_secs(10), "{done:?}"),
+        }
+    };
+    assert!(matches!(error, RestoreError::Unproven { .. }), "{error:?}");
+    assert_eq!(error.category(), Category::NeedsOperator);
+    assert!(error.hint().unwrap().contains("RENAME TO"), "{error:?}");
+    let written = "select count(*) from messages where text = 'written since'";
+    assert_eq!(server.psql(&shop.name, written), "1");
+    limit(20);
+    let done = restore::undo(&restorer).await.unwrap();
+    assert!(done[0].contains("is the restored one"), "{done:?}");
+    assert_eq!(server.psql(&shop.name, written), "1");
+
+    // The same in the run itself: the application's own login finds nothing free.
+    let (name, before) = (shop.name.clone(), shop.mine().len());
+    let observer = Observer::new(move |step| {
+        let name = name.clone();
+        Box::pin(async move {
+            if step == Step::Renamed {
+                server.psql("postgres", &format!("alter database {name} connection limit 0"));
+            }
+        })
+    });
+    let application = Some(Login { user: "shop".into(), password: None });
+    let error = shop.restore(&RestoreOptions { observer, application, ..in_place() }).await.unwrap_err();
+    assert!(matches!(error, RestoreError::Unproven { .. }), "{error:?}");
+    assert_eq!(server.psql(&shop.name, "select count(*) from messages"), "1000");
+    assert_eq!(shop.mine().len(), before + 1, "{:?}", shop.mine());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_database_is_set_aside_also_when_that_is_cut_short() {
+    let server: &'static Postgres = Box::leak(Box::new(Postgres::start("16")));
+    let shop = Shop::at(server).await;
+    let (restorer, before) = (restorer(&shop), shop.mine());
+    shop.damage();
+    let damaged = shop.messages(&shop.name);
+    kill_at(&shop, Step::Renamed).await;
+    let recorded = shop.messages(&shop.name);
+    // As far as it comes before the renames back: closed, and marked so.
+    let former = shop.mine().into_iter().find(|line| line.contains("_before_")).unwrap();
+    let (name, comment) = former.split_once(" false ").unwrap();
+    let comment = comment.replace("\"replaced\"", "\"reverting\"").replace('\'', "''");
+    server.psql(
+        "postgres",
+        &format!("comment on database {name} is '{comment}'; alter database {} allow_connections false", shop.name),
+    );
+    let start = Instant::now();
+    while restore::undo(&restorer).await.unwrap().is_empty() {
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", shop.mine());
+    }
+    assert_eq!(shop.mine()[0], before[0]);
+    assert_eq!(shop.messages(&shop.name), damaged);
+    assert!(restore::undo(&restorer).await.unwrap().is_empty());
+    assert!(restore::unfinished(&restorer).await.unwrap().is_empty());
+    let aside = shop.mine().into_iter().find(|line| line.contains("__refused_")).expect("it is gone");
+    let aside = aside.split(' ').next().unwrap();
+    server.psql("postgres", &format!("alter database {aside} allow_connections true"));
+    assert_eq!(shop.messages(aside), recorded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_restores_database_is_nobody_elses_to_drop_wherever_it_is_locked() {
+    let server: &'static Postgres = Box::leak(Box::new(Postgres::start("16")));
+    let shop = Shop::at(server).await;
+    // One that replaces `postgres` as well cannot be logged in there; all others are.
+    let both = spec(server, &format!("databases: [postgres, {}]", shop.name));
+    let tree = shop.store.capture(&both).await.tree;
+    let (other, name) = (shop.spec.clone(), shop.name.clone());
+    let observer = Observer::new(move |step| {
+        let (other, name) = (other.clone(), name.clone());
+        Box::pin(async move {
+            if step == Step::Filled {
+                assert_eq!(restore::undo(&other).await.unwrap(), Vec::<String>::new());
+                assert_eq!(
+                    restore::unfinished(&other).await.unwrap().iter().filter(|one| one.database == name).count(),
+                    1
+                );
+            }
+        })
+    });
+    let restored = shop.store.restore(&tree, &both, &RestoreOptions { observer, ..in_place() }).await.unwrap();
+    assert!(restored.promoted, "{:?}", differences(&restored.comparison));
 }
 
 #[tokio::test(flavor = "multi_thread")]

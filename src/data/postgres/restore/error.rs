@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::super::error::PostgresError;
+use super::super::naming::identifier;
 use super::super::version::Version;
 use super::entries::ScriptError;
 use super::schedule::Circle;
@@ -34,9 +35,15 @@ pub enum RestoreError {
     Rows { table: String, recorded: u64, loaded: u64 },
     #[error("{sessions} sessions on database `{database}` did not end within {seconds} s")]
     SessionsStay { database: String, sessions: i64, seconds: u64 },
-    /// After the swap nobody could log in; the former database is back.
-    #[error("the restored database `{database}` refuses the login of `{user}`, so the former one is back")]
+    /// After the swap the login was refused; what was live before is so again.
+    #[error("the restored database `{database}` refuses the login of `{user}`, so the swap was undone")]
     LoginRefused { database: String, user: String, source: Box<PostgresError> },
+    /// After the swap no login worked, for a reason that says nothing of the database; the restored one is live.
+    #[error(
+        "the restored database `{database}` is live{}, but the login of `{user}` that would prove it does not work now",
+        kept(.former.as_deref())
+    )]
+    Unproven { database: String, former: Option<String>, user: String, source: Box<PostgresError> },
     #[error("the login of `{user}` to the restored database `{database}` fails, so nothing was swapped")]
     Application { database: String, user: String, source: Box<PostgresError> },
     /// What went wrong, and what is there now that was not there before.
@@ -120,6 +127,21 @@ impl Refusal {
     }
 }
 
+/// What is written to the restored one since is lost only where a person decides so.
+fn unproven_hint(database: &str, former: Option<&str>) -> String {
+    let stays = "applications use the restored database; the next restore proves it, once a login works";
+    let Some(former) = former else { return stays.to_owned() };
+    let (database, former) = (identifier(database), identifier(former));
+    format!(
+        "{stays}. To go back to the former one: stop the applications, `ALTER DATABASE {database} RENAME TO` another name, \
+         `ALTER DATABASE {former} RENAME TO {database}`, `ALTER DATABASE {database} ALLOW_CONNECTIONS true`"
+    )
+}
+
+fn kept(former: Option<&str>) -> String {
+    former.map_or_else(String::new, |former| format!(" and the former one kept as `{former}`"))
+}
+
 fn list(refusals: &[Refusal]) -> String {
     refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
@@ -141,7 +163,7 @@ impl Failure for RestoreError {
                 category => category,
             },
             Self::SessionsStay { .. } => Category::Unavailable,
-            Self::LoginRefused { .. } => Category::NeedsOperator,
+            Self::LoginRefused { .. } | Self::Unproven { .. } => Category::NeedsOperator,
             Self::Left { source, .. } => source.category(),
             Self::Cancelled => Category::Interrupted,
         }
@@ -158,6 +180,7 @@ impl Failure for RestoreError {
             Self::SessionsStay { database, .. } => Some(format!(
                 "`select * from pg_stat_activity where datname = '{database}'` shows them; stop what reconnects and run again"
             )),
+            Self::Unproven { database, former, .. } => Some(unproven_hint(database, former.as_deref())),
             Self::Application { .. } => {
                 Some("check the user and the password that the application logs in with".into())
             }

@@ -17,9 +17,14 @@ pub enum Stage {
     Filling,
     /// The live database is closed, to be replaced by this one. Undone by opening the live one and dropping this one.
     Swapping,
-    /// It *was* the live one and has been replaced, but no login has proved the new one yet. Finished by that login, or
-    /// undone by renaming both back.
+    /// It *was* the live one and has been replaced, but no login has proved the new one yet. Finished by that login;
+    /// undone by renaming both back, and only where the login is refused: applications may have written to the new one.
     Replaced,
+    /// It was replaced by one that refused the login and is closed since: it gets its name back. Finished by doing so.
+    Reverting,
+    /// It had the live name until its login was refused. It may hold what applications wrote meanwhile, so it stays until a
+    /// person drops it.
+    SetAside,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +65,8 @@ pub const LONGEST_NAME: usize = 63;
 
 /// Between a database's name and the eight digits of the hash.
 const BESIDE: &str = "__drydock_";
+/// As long as [`BESIDE`].
+const ASIDE: &str = "__refused_";
 const DIGITS: usize = 8;
 
 /// The name beside `database` in which `run` fills it: `<database>__drydock_<8 digits of a hash of run and name>`; whole
@@ -79,6 +86,12 @@ pub fn stem_of_beside(name: &str) -> Option<&str> {
     let (stem, digits) = name.rsplit_once(BESIDE)?;
     let valid = digits.len() == DIGITS && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     valid.then_some(stem)
+}
+
+/// The name under which a database is kept that was promoted and then refused its login: the one that it was filled in,
+/// but not one that [`stem_of_beside`] knows, so that nobody takes it for a leftover.
+pub fn aside(database: &str, run: &str) -> String {
+    beside(database, run).replacen(BESIDE, ASIDE, 1)
 }
 
 /// The name under which a replaced database is kept: `<database>_before_<UTC>`, with a number behind it where two of one
@@ -111,6 +124,8 @@ mod tests {
         assert!(long.len() <= 63 && long.starts_with("жжж") && long.contains("__drydock_"), "{long}");
         assert_ne!(beside("a", "run-1"), beside("a", "run-2"));
         assert_eq!(stem_of_beside(&long), Some(stem(&"ж".repeat(31))));
+        let aside = aside("shop", "run-1");
+        assert!(aside.starts_with("shop__refused_") && stem_of_beside(&aside).is_none(), "{aside}");
         for name in ["chatwoot", "chatwoot__drydock_", "chatwoot__drydock_1234567", "chatwoot__drydock_xxxxxxxx"] {
             assert_eq!(stem_of_beside(name), None);
         }

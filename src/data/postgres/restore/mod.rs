@@ -108,7 +108,7 @@ pub async fn restore(
             clean_up(&keeper, &provisioned).await?;
             Ok(restored)
         }
-        Err(error) => Err(with_what_is_left(error, &keeper, &provisioned).await),
+        Err(error) => Err(with_what_is_left(error, &keeper, &provisioned, &options.run).await),
     }
 }
 
@@ -246,17 +246,25 @@ async fn clean_up(keeper: &Keeper, provisioned: &Provisioned) -> Result<(), Rest
     Ok(())
 }
 
+fn set_aside(place: &Place, run: &str) -> String {
+    let name = naming::identifier(&marker::aside(&place.plan.target, run));
+    format!("database {name}, which may hold what applications wrote to it, until you drop it: DROP DATABASE {name}")
+}
+
 /// `error`, and what is there now that was not there before.
-async fn with_what_is_left(error: RestoreError, keeper: &Keeper, provisioned: &Provisioned) -> RestoreError {
+async fn with_what_is_left(error: RestoreError, keeper: &Keeper, provisioned: &Provisioned, run: &str) -> RestoreError {
     let mut left: Vec<String> = provisioned.roles.iter().map(|role| format!("role {role}")).collect();
     let filled_in_place = provisioned.places.iter().filter(|place| !place.made);
     left.extend(filled_in_place.map(|place| format!("database {}, perhaps half filled", place.name)));
     let made: Vec<&Place> = provisioned.places.iter().filter(|place| place.made).collect();
-    // After a login was refused the restored one may have been written to: the next run drops it, a person may look first.
-    let keep = matches!(error, RestoreError::LoginRefused { .. });
-    if keep || clean_up(keeper, provisioned).await.is_err() {
-        // The keeper's session may be what failed: the markers are enough for anyone who comes with another.
-        left.extend(made.iter().map(|place| format!("database {}, which the next restore drops", place.name)));
+    match error {
+        RestoreError::LoginRefused { .. } => left.extend(made.iter().map(|place| set_aside(place, run))),
+        RestoreError::Unproven { .. } => {} // they are live, and the error says so
+        _ if clean_up(keeper, provisioned).await.is_err() => {
+            // The keeper's session may be what failed: the markers are enough for anyone who comes with another.
+            left.extend(made.iter().map(|place| format!("database {}, which the next restore drops", place.name)));
+        }
+        _ => {}
     }
     if left.is_empty() { error } else { RestoreError::Left { source: Box::new(error), left } }
 }

@@ -12,7 +12,7 @@ use super::globals::{self, Globals};
 use super::marker;
 use super::options::{Action, PlannedDatabase, PlannedExtension, RestoreOptions, RestorePreview, Space, Target};
 use super::server::{self, Facts};
-use super::target;
+use super::{target, unfinished};
 use crate::stack::PostgresSpec;
 
 /// All that a restore goes by.
@@ -82,6 +82,7 @@ pub async fn plan(files: &Files, spec: &PostgresSpec, options: &RestoreOptions) 
         refusals,
     };
     preview.notes = notes(&preview, &manifest, &moves);
+    preview.notes.extend(unfinished::set_aside(&facts.databases));
     Ok(Plan { server, manifest, globals, facts, tools, moves, preview })
 }
 

@@ -5,7 +5,10 @@
 //! 2. the live database lets nobody in, and the marker on the new one says so, in one transaction;
 //! 3. its sessions are ended;
 //! 4. both renames, in one transaction;
-//! 5. a login on the live name; if it fails, the renames back.
+//! 5. a login on the live name; if it is refused, the renames back.
+//!
+//! A login that fails for another reason (no connection left, a server that restarts) says nothing of the restored
+//! database, and applications may be writing to it already: it stays.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +25,8 @@ use crate::data::Comparison;
 
 /// An application that holds on to its sessions longer than this after they were ended does not let go by itself.
 const SESSIONS_END_WITHIN: Duration = Duration::from_secs(30);
-/// How often a login is tried again after the swap, one second apart, before the former database is put back.
+/// How often a login is tried after the swap, one second apart, before its answer counts: a server whose applications
+/// all come back at once has no connection left for a while.
 const LOGINS: u32 = 5;
 
 /// One database that gets its name.
@@ -68,8 +72,8 @@ impl Swap {
 /// Promotes all of `swaps` at once. Takes the comparison: nothing that differs from its record is promoted.
 ///
 /// # Errors
-/// Before the renames everything is as it was before, but for the databases beside; after them the same holds once
-/// [`swap_back`] has run, which it has when the error is `LoginRefused`.
+/// Before the renames everything is as it was before, but for the databases beside. After them the former databases are
+/// back when the error is `LoginRefused`, and the restored ones are live when it is `Unproven`.
 pub async fn promote(
     keeper: &Keeper,
     server: &Server,
@@ -188,9 +192,7 @@ async fn prove(keeper: &Keeper, application: &Server, swaps: &[Swap]) -> Result<
         let mut tries = 1;
         while let Err(source) = log_in(application, &swap.database).await {
             if tries == LOGINS {
-                swap_back(keeper, swaps).await?;
-                let (database, user) = (swap.database.clone(), application.user.clone());
-                return Err(RestoreError::LoginRefused { database, user, source: Box::new(source) });
+                return Err(unproven(keeper, application, swaps, swap, source).await?);
             }
             tries += 1;
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -204,33 +206,75 @@ async fn prove(keeper: &Keeper, application: &Server, swaps: &[Swap]) -> Result<
     Ok(())
 }
 
+/// Puts the former databases back where `source` says that the one of `swap` lets the application in no more.
+async fn unproven(
+    keeper: &Keeper,
+    application: &Server,
+    swaps: &[Swap],
+    swap: &Swap,
+    source: PostgresError,
+) -> Result<RestoreError, RestoreError> {
+    let (database, user) = (swap.database.clone(), application.user.clone());
+    if is_refused(&source) {
+        swap_back(keeper, swaps).await?;
+        return Ok(RestoreError::LoginRefused { database, user, source: Box::new(source) });
+    }
+    let former = swap.replaces.as_ref().map(|replaced| replaced.former.clone());
+    Ok(RestoreError::Unproven { database, former, user, source: Box::new(source) })
+}
+
+/// Whether the server has looked at the login and said no, by its password, its `pg_hba.conf` or the right to CONNECT.
+/// Everything else may be otherwise a moment later.
+pub fn is_refused(error: &PostgresError) -> bool {
+    matches!(error, PostgresError::Authentication { .. } | PostgresError::Privilege { .. })
+}
+
 async fn log_in(server: &Server, database: &str) -> Result<(), PostgresError> {
     let session = server.connect(database).await?;
     session.text("asking the restored database", "SELECT 1").await.map(drop)
 }
 
-/// Gives the former databases their names back, and the restored ones those beside, closed: they may have been written
-/// to, so they are not dropped here.
+/// Gives the former databases their names back, and sets the restored ones aside, closed: they may have been written to.
+/// Killed on the way, it is gone on with by the next run, by the markers.
 pub async fn swap_back(keeper: &Keeper, swaps: &[Swap]) -> Result<(), RestoreError> {
     let what = "putting the former databases back";
+    keeper.session.batch(what, &transaction(swaps.iter().map(|swap| begin_reverting(swap, true)))).await?;
     for swap in swaps {
-        let close = format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", identifier(&swap.database));
-        keeper.session.batch(what, &close).await?;
-        until_empty(keeper, &swap.database, &Context::default()).await?;
+        if let Err(error) = until_empty(keeper, &swap.database, &Context::default()).await {
+            // Who stays logged in uses it: it must not stay closed to all others.
+            keeper.session.batch(what, &transaction(swaps.iter().map(|swap| begin_reverting(swap, false)))).await?;
+            return Err(error);
+        }
     }
-    let mut sql = "BEGIN;\n".to_owned();
-    for swap in swaps {
-        let (database, beside) = (identifier(&swap.database), identifier(&swap.beside));
-        sql.push_str(&format!("ALTER DATABASE {database} RENAME TO {beside};\n"));
-        let marker = Marker::new(&swap.run, &swap.database, Stage::Filling).text();
-        sql.push_str(&format!("{};\n", comment_statement(&swap.beside, Some(&marker))));
-        let Some(Replaced { former, was_open }) = &swap.replaces else { continue };
+    Ok(keeper.session.batch(what, &transaction(swaps.iter().map(renames_back))).await?)
+}
+
+fn transaction(parts: impl Iterator<Item = String>) -> String {
+    format!("BEGIN;\n{}COMMIT", parts.collect::<String>())
+}
+
+/// Closes the restored database and says so on the former one, or takes both back.
+fn begin_reverting(swap: &Swap, begin: bool) -> String {
+    let mut sql = format!("ALTER DATABASE {} ALLOW_CONNECTIONS {};\n", identifier(&swap.database), !begin);
+    if let Some(Replaced { former, .. }) = &swap.replaces {
+        let stage = if begin { Stage::Reverting } else { Stage::Replaced };
+        let marker = Marker { comment: swap.comment.clone(), ..swap.marker(stage) };
+        sql.push_str(&format!("{};\n", comment_statement(former, Some(&marker.text()))));
+    }
+    sql
+}
+
+fn renames_back(swap: &Swap) -> String {
+    let (database, aside) = (identifier(&swap.database), marker::aside(&swap.database, &swap.run));
+    let marker = Marker::new(&swap.run, &swap.database, Stage::SetAside).text();
+    let mut sql = format!("ALTER DATABASE {database} RENAME TO {};\n", identifier(&aside));
+    sql.push_str(&format!("{};\n", comment_statement(&aside, Some(&marker))));
+    if let Some(Replaced { former, was_open }) = &swap.replaces {
         sql.push_str(&format!("ALTER DATABASE {} RENAME TO {database};\n", identifier(former)));
         sql.push_str(&format!("{};\n", comment_statement(&swap.database, swap.comment.as_deref())));
         if *was_open {
             sql.push_str(&format!("ALTER DATABASE {database} ALLOW_CONNECTIONS true;\n"));
         }
     }
-    sql.push_str("COMMIT");
-    Ok(keeper.session.batch(what, &sql).await?)
+    sql
 }

@@ -1,10 +1,11 @@
 //! What a restore that was killed has left, found by its markers, and how it is undone. The next restore does so before
 //! it begins; nothing else needs to remember.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::super::connect::Server;
-use super::super::error::PostgresError;
 use super::super::naming::identifier;
 use super::error::RestoreError;
 use super::keeper::Keeper;
@@ -62,8 +63,9 @@ pub async fn undo(spec: &PostgresSpec) -> Result<Vec<String>, RestoreError> {
     Ok(done)
 }
 
-fn among(databases: &std::collections::BTreeMap<String, Existing>) -> Vec<Unfinished> {
-    databases.iter().filter_map(|(name, existing)| one(name, existing.comment.as_deref())).collect()
+fn among(databases: &BTreeMap<String, Existing>) -> Vec<Unfinished> {
+    let one = |(name, existing): (&String, &Existing)| one(name, existing.comment.as_deref());
+    databases.iter().filter_map(one).filter(|left| left.stage != Stage::SetAside).collect()
 }
 
 fn one(name: &str, comment: Option<&str>) -> Option<Unfinished> {
@@ -81,6 +83,7 @@ async fn undo_one(keeper: &Keeper, server: &Server, left: &Unfinished) -> Result
     let mut done = Vec::new();
     let database = &left.database;
     match (left.stage, &left.marker) {
+        (Stage::SetAside, _) => return Ok(done),
         (Stage::Filling, _) | (_, None) => {}
         (Stage::Swapping, Some(marker)) => {
             if marker.closed {
@@ -89,13 +92,15 @@ async fn undo_one(keeper: &Keeper, server: &Server, left: &Unfinished) -> Result
             }
         }
         (Stage::Replaced, Some(marker)) => return finish(keeper, server, &left.name, marker).await,
+        (Stage::Reverting, Some(marker)) => return revert(keeper, &left.name, marker, "its login was refused").await,
     }
     super::database::drop(&keeper.session, &left.name).await?;
     done.push(format!("database `{}`, left by a restore that was killed, is gone", left.name));
     Ok(done)
 }
 
-/// The swap itself was done; what is missing is the proof.
+/// The swap itself was done; what is missing is the proof. Hours may have passed, in which applications have written to
+/// the restored database: only a refusal of the login takes it from them, and then it is kept.
 async fn finish(keeper: &Keeper, server: &Server, former: &str, marker: &Marker) -> Result<Vec<String>, RestoreError> {
     let database = &marker.database;
     match server.connect(database).await {
@@ -103,11 +108,34 @@ async fn finish(keeper: &Keeper, server: &Server, former: &str, marker: &Marker)
             super::database::mark(&keeper.session, former, marker.comment.as_deref()).await?;
             Ok(vec![format!("database `{database}` is the restored one; the former is kept as `{former}`")])
         }
-        Err(error @ (PostgresError::Connect { .. } | PostgresError::Lost { .. })) => Err(error.into()),
-        Err(error) => {
-            let swap = Swap::of(database, &marker.run, former, marker.comment.clone(), marker.closed);
-            promote::swap_back(keeper, &[swap]).await?;
-            Ok(vec![format!("database `{}` is the former one again: {error}", identifier(database))])
+        Err(error) if promote::is_refused(&error) => revert(keeper, former, marker, &error.to_string()).await,
+        Err(source) => {
+            let (former, user) = (Some(former.to_owned()), server.user.clone());
+            Err(RestoreError::Unproven { database: database.clone(), former, user, source: Box::new(source) })
         }
     }
+}
+
+async fn revert(keeper: &Keeper, former: &str, marker: &Marker, why: &str) -> Result<Vec<String>, RestoreError> {
+    let (database, run) = (&marker.database, &marker.run);
+    let swap = Swap::of(database, run, former, marker.comment.clone(), marker.closed);
+    promote::swap_back(keeper, &[swap]).await?;
+    let aside = marker::aside(database, run);
+    Ok(vec![format!(
+        "database `{database}` is the former one again, the restored one is set aside as `{aside}`: {why}"
+    )])
+}
+
+/// What a refused login has set aside, in words; nothing but a person removes it.
+pub fn set_aside(databases: &BTreeMap<String, Existing>) -> Vec<String> {
+    let marked =
+        databases.iter().filter_map(|(name, existing)| Some((name, Marker::read(existing.comment.as_deref()?)?)));
+    let aside = marked.filter(|(_, marker)| marker.stage == Stage::SetAside);
+    let say = |(name, marker): (&String, Marker)| {
+        let (of, run, drop) = (marker.database, marker.run, identifier(name));
+        format!(
+            "`{name}` was live as `{of}` until the restore {run} found its login refused; once you need it no more: DROP DATABASE {drop}"
+        )
+    };
+    aside.map(say).collect()
 }
