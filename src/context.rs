@@ -16,6 +16,14 @@ pub struct Context {
     pub cancel: CancellationToken,
 }
 
+impl Context {
+    /// The same for a part of the work, which can be stopped alone and stops with the whole.
+    #[must_use]
+    pub fn stoppable(&self) -> Self {
+        Self { cancel: self.cancel.child_token(), ..self.clone() }
+    }
+}
+
 impl Default for Context {
     fn default() -> Self {
         Self { clock: Arc::new(SystemClock), progress: Progress::default(), cancel: CancellationToken::new() }

@@ -7,6 +7,7 @@
 
 mod error;
 mod forecast;
+mod held;
 mod plan;
 mod prepare;
 mod read;
@@ -63,16 +64,23 @@ struct Run<'a> {
 /// The data set that could not be read, by name, and why; `NotAsWritten` when what was stored does not read back.
 pub async fn snapshot(home: &Home, prepared: Prepared, options: Options, cx: &Context) -> Result<Taken, SnapshotError> {
     let Prepared { plan, mut databases, forecast } = prepared;
+    let cx = &cx.stoppable();
     let writer = home.repository.writer(options.writer.clone());
     writer.stop_on(&cx.cancel);
     let (id, time, begun) = (PointId::random(), cx.clock.now(), Instant::now());
     let run = Run { home, plan, options, id, time, begun, writer, cx };
     tracing::info!(point = %id, "a recovery point is begun");
 
-    let read = read::everything(&run, &mut databases, &forecast).await?; // databases, then volumes, then caches
-    run.writer.finish().await?; // all that was read is stored and in an index
-    let references = references::compare(&run, &databases, &read).await?; // rows as exported, files as stored
+    let held = databases.held();
+    let while_held = held.during(cx, async {
+        let read = read::everything(&run, &mut databases, &forecast).await?; // databases, then volumes, then caches
+        run.writer.finish().await?; // all that was read is stored and in an index
+        let references = references::compare(&run, &databases, &read).await?; // rows as exported, files as stored
+        Ok((read, references))
+    });
+    let while_held = while_held.await;
     databases.close().await; // production's vacuum is free again
+    let (read, references) = while_held?;
     let members = record::members(&run, read).await?;
     let documented = async {
         reopen::members(&run, &members).await?; // the output is opened before the point says that it is there

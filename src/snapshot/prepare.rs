@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::held::Held;
 use super::{Forecast, SnapshotError, SnapshotPlan};
 use crate::context::Context;
 use crate::data::postgres::OpenSource;
@@ -23,6 +24,18 @@ pub(super) struct Databases(BTreeMap<Name, OpenSource>);
 impl Databases {
     pub fn get(&self, name: &Name) -> Option<&OpenSource> {
         self.0.get(name)
+    }
+
+    /// What tells when one of them must be let go.
+    pub fn held(&self) -> Held {
+        Held(self.0.iter().map(|(name, source)| (name.clone(), source.held())).collect())
+    }
+
+    /// Lets go of one that nobody asks any more.
+    pub async fn close_one(&mut self, name: &Name) {
+        if let Some(source) = self.0.remove(name) {
+            source.close().await;
+        }
     }
 
     pub async fn close(self) {
@@ -52,11 +65,13 @@ pub async fn prepare(plan: SnapshotPlan, cx: &Context) -> Result<Prepared, Snaps
         }
         estimates.push((set.name.clone(), estimate(set, cx).await.map_err(failed)?));
     }
+    let cx = &cx.stoppable();
     let mut databases = Databases::default();
     for set in &plan.sets {
         if let DataKind::Postgres(spec) = &set.kind {
             let failed = |e| SnapshotError::Data { data: set.name.clone(), source: Box::new(DataError::Postgres(e)) };
-            let source = postgres::open(spec, cx).await.map_err(failed)?;
+            let open = async { postgres::open(spec, cx).await.map_err(failed) };
+            let source = databases.held().during(cx, open).await?; // its locks may be long in coming
             estimates.push((set.name.clone(), source.estimate()));
             databases.0.insert(set.name.clone(), source);
         }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::prepare::{Databases, folder};
-use super::{Forecast, Run, SnapshotError};
+use super::{Forecast, Run, SnapshotError, references};
 use crate::data::{Captured, DataError, redis, volume};
 use crate::stack::{DataKind, DataSet};
 
@@ -32,6 +32,9 @@ pub async fn everything(
         let took = begun.elapsed();
         let elapsed_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(data = %set.name, bytes = captured.bytes, items = captured.items, elapsed_ms, "a data set is read");
+        if matches!(set.kind, DataKind::Postgres(_)) && !references::need(run, &set.name) {
+            databases.close_one(&set.name).await;
+        }
         let bytes = match set.kind {
             // What is unchanged was not read; the walk that estimated it has seen all of it.
             DataKind::Volume(_) => captured.bytes.max(forecast.bytes_of(&set.name)),

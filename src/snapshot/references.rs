@@ -15,6 +15,13 @@ pub struct Compared {
     pub checked: Checked,
 }
 
+/// Whether rows of the database `name` are asked for once files were read.
+pub fn need(run: &Run<'_>, name: &Name) -> bool {
+    let is_taken = |name: &Name| run.plan.sets.iter().any(|set| set.name == *name);
+    let mut pairs = run.home.stack.spec.references.iter().map(Reference::pair);
+    pairs.any(|pair| pair.database == *name && is_taken(&pair.volume))
+}
+
 /// Compares every reference of the stack whose two data sets were read.
 pub async fn compare(run: &Run<'_>, databases: &Databases, read: &[Read]) -> Result<Compared, SnapshotError> {
     let mut compared = Compared::default();

@@ -115,6 +115,19 @@ pub struct PostgresSpec {
     /// The folder of `pg_dump` and `pg_restore`; found by version where it is not said.
     #[serde(default)]
     pub client_binaries: Option<PathBuf>,
+    /// Whose login proves a database that was restored in place, before and after it gets the live one's name; drydock's
+    /// own where it is not said.
+    #[serde(default)]
+    pub application: Option<Login>,
+}
+
+/// Who logs in.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Login {
+    pub user: String,
+    #[serde(default)]
+    pub password: Option<SecretSource>,
 }
 
 /// One Redis (or Valkey) server, all its databases.

@@ -16,7 +16,7 @@ mod size;
 mod spec;
 mod validate;
 
-pub use data::{DataKind, DataSet, PostgresSpec, RedisSpec, Tls, VolumeSpec};
+pub use data::{DataKind, DataSet, Login, PostgresSpec, RedisSpec, Tls, VolumeSpec};
 pub use document::{API_VERSION, Stack};
 pub use name::Name;
 pub use outline::Place;

@@ -27,6 +27,7 @@ pub fn paths(spec: &mut Spec, folder: &Path) {
         match kind {
             DataKind::Postgres(postgres) => {
                 postgres.password.iter_mut().for_each(secret);
+                postgres.application.iter_mut().filter_map(|login| login.password.as_mut()).for_each(secret);
                 postgres.ca_file.iter_mut().for_each(at);
                 postgres.client_binaries.iter_mut().for_each(at);
             }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use drydock::context::Context;
-use drydock::data::postgres::restore::{self, Login, Observer, RestoreError, RestoreOptions, Step};
+use drydock::data::postgres::PostgresError;
+use drydock::data::postgres::restore::{self, Observer, RestoreError, RestoreOptions, Step};
 use drydock::failure::{Category, Failure};
 use drydock::repository::TreeId;
 use drydock::stack::PostgresSpec;
@@ -285,14 +286,17 @@ async fn who_cannot_log_in_keeps_the_former_database() {
     let shop = Shop::at(server).await;
     server.psql("postgres", "alter role shop password 'right'");
     let before = shop.mine();
-    let login = |password: &str| Login { user: "shop".into(), password: Some(password.to_owned().into()) };
-    let with = |password: &str| RestoreOptions { application: Some(login(password)), ..in_place() };
-
-    let refused = shop.restore(&with("wrong")).await.unwrap_err();
+    let password = folder.path().join("password");
+    let application = format!("application: {{user: shop, password: {{fromFile: {}}}}}", password.display());
+    let shop = Shop { spec: spec(server, &format!("database: {}, {application}", shop.name)), ..shop };
+    assert!(matches!(shop.restore(&in_place()).await.unwrap_err(), RestoreError::Postgres(PostgresError::Secret(_))));
+    std::fs::write(&password, "wrong").unwrap();
+    let refused = shop.restore(&in_place()).await.unwrap_err();
     assert!(matches!(refused, RestoreError::Application { .. }), "{refused:?}");
     assert_eq!(shop.mine(), before);
 
     // Found out only after the swap: both renames are undone.
+    std::fs::write(&password, "right").unwrap();
     let observer = Observer::new(move |step| {
         Box::pin(async move {
             if step == Step::Renamed {
@@ -300,14 +304,14 @@ async fn who_cannot_log_in_keeps_the_former_database() {
             }
         })
     });
-    let refused = shop.restore(&RestoreOptions { observer, ..with("right") }).await.unwrap_err();
+    let refused = shop.restore(&RestoreOptions { observer, ..in_place() }).await.unwrap_err();
     let RestoreError::Left { source, left } = &refused else { panic!("{refused:?}") };
     assert!(matches!(**source, RestoreError::LoginRefused { .. }), "{refused:?}");
     assert!(left[0].contains("__refused_"), "{left:?}");
     assert_eq!(shop.mine()[0], before[0]);
     server.psql("postgres", "alter role shop login");
     // What had the live name for a moment may have been written to: no later run drops it.
-    let restored = shop.restore(&with("right")).await.unwrap();
+    let restored = shop.restore(&in_place()).await.unwrap();
     let told = |note: &String| note.contains("__refused_") && note.contains("DROP DATABASE");
     assert!(restored.promoted && restored.notes.iter().any(told), "{:?}", restored.notes);
     let aside = shop.mine().into_iter().find(|line| line.contains("__refused_")).expect("it is gone");
@@ -365,8 +369,8 @@ async fn a_login_that_finds_no_connection_free_takes_nothing_from_the_applicatio
             }
         })
     });
-    let application = Some(Login { user: "shop".into(), password: None });
-    let error = shop.restore(&RestoreOptions { observer, application, ..in_place() }).await.unwrap_err();
+    let shop = Shop { spec: spec(server, &format!("database: {}, application: {{user: shop}}", shop.name)), ..shop };
+    let error = shop.restore(&RestoreOptions { observer, ..in_place() }).await.unwrap_err();
     assert!(matches!(error, RestoreError::Unproven { .. }), "{error:?}");
     assert_eq!(server.psql(&shop.name, "select count(*) from messages"), "1000");
     assert_eq!(shop.mine().len(), before + 1, "{:?}", shop.mine());

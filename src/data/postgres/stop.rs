@@ -47,6 +47,12 @@ impl Stop {
         self.why.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or(PostgresError::Cancelled)
     }
 
+    /// `error`, or why it was stopped where that is all that `error` says.
+    #[must_use]
+    pub fn explain(&self, error: PostgresError) -> PostgresError {
+        if matches!(error, PostgresError::Cancelled) { self.reason() } else { error }
+    }
+
     /// Runs `work` unless it is stopped; then the server is asked to end what `canceller`'s session runs, so that it
     /// does not work on for nobody.
     ///

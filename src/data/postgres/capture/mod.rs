@@ -57,11 +57,12 @@ pub async fn open(spec: &PostgresSpec, cx: &Context) -> Result<OpenSource, Postg
     let stop = Stop::new(cx);
     let opened = stop.guard(None, prepare(spec)).await;
     let Prepared { server, databases, tools, superuser } = opened?;
-    let mut exported = Vec::new();
+    let (mut exported, mut watches) = (Vec::new(), Vec::new());
     for database in databases {
-        exported.push(export::export(&server, &database, &stop, cx).await?);
+        let one = export::export(&server, &database, &stop, cx).await.map_err(|e| stop.explain(e))?;
+        watches.push(Watch::over(&one, spec.max_duration, stop.clone())); // the next one's locks may be long in coming
+        exported.push(one);
     }
-    let watches = exported.iter().map(|e| Watch::over(e, spec.max_duration, stop.clone())).collect();
     Ok(OpenSource { server, spec: spec.clone(), tools, exported, superuser, stop, watches })
 }
 
@@ -122,6 +123,12 @@ impl OpenSource {
     #[must_use]
     pub fn version(&self) -> Version {
         self.exported[0].holder.version
+    }
+
+    /// Stopped when production comes first: then the snapshot is gone, whatever is made of it.
+    #[must_use]
+    pub fn held(&self) -> Stop {
+        self.stop.clone()
     }
 
     /// Reads everything into `writer` and returns the snapshot's tree. What was stored before a failure is named by

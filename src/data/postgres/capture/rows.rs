@@ -23,7 +23,8 @@ impl OpenSource {
     /// as long as the stream. `database` may be left out where there is only one.
     ///
     /// # Errors
-    /// `Spec` where the database is none of this data set; then, and between rows, what the server says.
+    /// `Spec` where the database is none of this data set; then, and between rows, what the server says, or why production
+    /// came first.
     pub async fn rows(
         &self,
         database: Option<&str>,
@@ -39,9 +40,11 @@ impl OpenSource {
                 .ok_or_else(|| PostgresError::Spec(format!("the data set has no database `{name}`")))?,
         };
         let readable = Readable::of(exported);
-        let session = self.stop.guard(None, session_in(&self.server, &readable, Reads::Queries)).await?;
+        let session = self.stop.guard(None, session_in(&self.server, &readable, Reads::Queries)).await;
+        let session = session.map_err(|e| self.stop.explain(e))?;
         let asked = async { session.client().simple_query_raw(sql).await.map_err(|e| session.explain(ASKING, &e)) };
-        let messages = Box::pin(self.stop.guard(Some(&session.canceller()), asked).await?);
+        let messages = self.stop.guard(Some(&session.canceller()), asked).await;
+        let messages = Box::pin(messages.map_err(|e| self.stop.explain(e))?);
         let answer = Answer { session, messages, stop: self.stop.clone(), ended: false };
         Ok(stream::try_unfold(
             answer,
@@ -63,7 +66,7 @@ impl Answer {
     async fn next(&mut self) -> Result<Option<Option<TextRow>>, PostgresError> {
         let canceller = self.session.canceller();
         let message = async { self.messages.next().await.transpose().map_err(|e| self.session.explain(ASKING, &e)) };
-        let message = self.stop.guard(Some(&canceller), message).await;
+        let message = self.stop.guard(Some(&canceller), message).await.map_err(|e| self.stop.explain(e));
         self.ended = !matches!(message, Ok(Some(_)));
         Ok(message?.map(|message| match message {
             SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|n| row.get(n).map(str::to_owned)).collect()),

@@ -1,4 +1,4 @@
-//! Looks, while tables are read, whether production suffers: somebody who waits behind our locks, a snapshot that gets
+//! Looks, while a snapshot is held, whether production suffers: somebody who waits behind our locks, a snapshot that gets
 //! too old. Either stops everything, with the reason.
 
 use std::sync::Arc;
@@ -28,7 +28,10 @@ impl Watch {
         Self(tokio::spawn(async move {
             tokio::select! {
                 () = stop.stopped() => {}
-                error = look(&holder, began, max_duration) => stop.because(error),
+                error = look(&holder, began, max_duration) => {
+                    stop.because(error);
+                    let_go(&holder).await;
+                }
             }
         }))
     }
@@ -65,6 +68,15 @@ async fn look(holder: &SharedSession, began: Instant, max_duration: Option<Durat
             Ok(Some((table, waiter))) => return PostgresError::InTheWay { table, waiter, age: began.elapsed() },
             Err(error) => return error,
         }
+    }
+}
+
+/// Gives the locks and the snapshot back now: what else goes on meanwhile may take a while to end. A session that is lost
+/// has given them back.
+async fn let_go(holder: &SharedSession) {
+    holder.cancel_running().await;
+    if let Err(error) = holder.batch("letting go of the exported snapshot", "ROLLBACK").await {
+        tracing::debug!(%error, "the exported snapshot could not be ended; its connection is closed next");
     }
 }
 

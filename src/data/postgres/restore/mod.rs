@@ -37,8 +37,8 @@ mod work;
 pub use error::{Refusal, RestoreError};
 pub use marker::Stage;
 pub use options::{
-    Action, Login, Observer, PlannedDatabase, PlannedExtension, RestoreOptions, RestorePreview, Restored,
-    RestoredDatabase, Space, Step, Target,
+    Action, Observer, PlannedDatabase, PlannedExtension, RestoreOptions, RestorePreview, Restored, RestoredDatabase,
+    Space, Step, Target,
 };
 pub use unfinished::{Unfinished, undo, unfinished};
 
@@ -137,10 +137,9 @@ async fn carry_out(
     let swaps = hand_over(keeper, provisioned, options, cx, &mut restored.notes).await?;
     promote::promote(
         keeper,
-        &plan.server,
         &swaps,
         &restored.comparison, // nothing unverified can be promoted
-        options.application.as_ref(),
+        plan.application.as_ref().unwrap_or(&plan.server),
         &options.observer,
         cx,
     )

@@ -10,7 +10,6 @@ use serde::Serialize;
 use super::super::version::Version;
 use super::error::Refusal;
 use crate::data::Comparison;
-use crate::stack::Secret;
 
 /// Where the snapshot's databases go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,13 +20,6 @@ pub enum Target {
     Named(BTreeMap<String, String>),
     /// In the place of the live ones: filled and verified beside them, then swapped.
     InPlace,
-}
-
-/// A login that must work on a restored database before it takes the live one's place.
-#[derive(Debug, Clone)]
-pub struct Login {
-    pub user: String,
-    pub password: Option<Secret>,
 }
 
 #[derive(Debug, Clone)]
@@ -41,8 +33,6 @@ pub struct RestoreOptions {
     pub verify: bool,
     /// Fill a database that holds something already.
     pub allow_not_empty: bool,
-    /// The application's login; the spec's own user where it is not said.
-    pub application: Option<Login>,
     pub observer: Observer,
 }
 
@@ -56,7 +46,6 @@ impl RestoreOptions {
             roles: false,
             verify: true,
             allow_not_empty: false,
-            application: None,
             observer: Observer::default(),
         }
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::super::connect::{Server, Session};
+use super::super::error::PostgresError;
 use super::super::manifest::{Database, Manifest, Properties};
 use super::super::tools::Tools;
 use super::error::{Refusal, RestoreError};
@@ -13,12 +14,14 @@ use super::marker;
 use super::options::{Action, PlannedDatabase, PlannedExtension, RestoreOptions, RestorePreview, Space, Target};
 use super::server::{self, Facts};
 use super::{target, unfinished};
-use crate::stack::PostgresSpec;
+use crate::stack::{PostgresSpec, SecretSource};
 
 /// All that a restore goes by.
 #[derive(Debug)]
 pub struct Plan {
     pub server: Server,
+    /// The application's login, where one must work before anything takes a live database's place.
+    pub application: Option<Server>,
     pub manifest: Manifest,
     pub globals: Globals,
     pub facts: Facts,
@@ -51,6 +54,7 @@ impl Move {
 pub async fn plan(files: &Files, spec: &PostgresSpec, options: &RestoreOptions) -> Result<Plan, RestoreError> {
     let manifest = files.manifest().await?;
     let server = Server::new(spec)?;
+    let application = if options.target == Target::InPlace { application(&server, spec)? } else { None };
     let (chosen, mut refusals) = choose(&manifest, &options.target);
     let targets: Vec<String> = chosen.iter().map(|(_, target)| target.clone()).collect();
     let session = server::maintenance(&server, &targets).await?;
@@ -83,7 +87,14 @@ pub async fn plan(files: &Files, spec: &PostgresSpec, options: &RestoreOptions) 
     };
     preview.notes = notes(&preview, &manifest, &moves);
     preview.notes.extend(unfinished::set_aside(&facts.databases));
-    Ok(Plan { server, manifest, globals, facts, tools, moves, preview })
+    Ok(Plan { server, application, manifest, globals, facts, tools, moves, preview })
+}
+
+/// Reads its password now: a secret that is not there must not be found out when all is filled.
+fn application(server: &Server, spec: &PostgresSpec) -> Result<Option<Server>, RestoreError> {
+    let Some(login) = &spec.application else { return Ok(None) };
+    let password = login.password.as_ref().map(SecretSource::read).transpose().map_err(PostgresError::Secret)?;
+    Ok(Some(server.as_user(&login.user, password)))
 }
 
 /// Which of the snapshot's databases go where.

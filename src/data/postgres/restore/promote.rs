@@ -19,7 +19,7 @@ use super::database::{comment_statement, end_sessions, mark};
 use super::error::RestoreError;
 use super::keeper::Keeper;
 use super::marker::{self, Marker, Stage};
-use super::options::{Login, Observer, Step};
+use super::options::{Observer, Step};
 use crate::context::Context;
 use crate::data::Comparison;
 
@@ -76,20 +76,18 @@ impl Swap {
 /// back when the error is `LoginRefused`, and the restored ones are live when it is `Unproven`.
 pub async fn promote(
     keeper: &Keeper,
-    server: &Server,
     swaps: &[Swap],
     _verified: &Comparison,
-    application: Option<&Login>,
+    application: &Server,
     observer: &Observer,
     cx: &Context,
 ) -> Result<(), RestoreError> {
-    let application = application.map_or_else(|| server.clone(), |l| server.as_user(&l.user, l.password.clone()));
     for swap in swaps {
         let refused = |source| {
             let (database, user) = (swap.database.clone(), application.user.clone());
             RestoreError::Application { database, user, source: Box::new(source) }
         };
-        log_in(&application, &swap.beside).await.map_err(refused)?;
+        log_in(application, &swap.beside).await.map_err(refused)?;
     }
     close(keeper, swaps).await?;
     observer.reached(Step::Closed).await;
@@ -98,7 +96,7 @@ pub async fn promote(
         return Err(error);
     }
     observer.reached(Step::Renamed).await;
-    prove(keeper, &application, swaps).await?;
+    prove(keeper, application, swaps).await?;
     observer.reached(Step::Proved).await;
     Ok(())
 }
