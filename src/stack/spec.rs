@@ -101,6 +101,9 @@ pub struct ReferencePair {
     /// The folder below the volume's root that holds the files, where it is not the root.
     #[serde(default)]
     pub folder: Option<PathBuf>,
+    /// Of `activeStorage`: the service (`config/storage.yml`) whose files these are, where blobs are in several.
+    #[serde(default)]
+    pub service: Option<String>,
 }
 
 /// What is looked at after a restore into the dry dock.

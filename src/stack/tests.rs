@@ -67,6 +67,11 @@ fn every_field_there_is_can_be_read() {
     assert_eq!(s3.ca_file, Some("/etc/drydock/ca.pem".into()));
     assert_eq!(s3.access_key_id, Some(SecretSource::FromEnv("S3_ACCESS_KEY_ID".into())));
     assert_eq!((data.len(), unprotected.len(), phases.len()), (5, 2, 3));
+    let DataKind::Postgres(postgres) = &data[0].kind else { panic!("{data:?}") };
+    let login =
+        Login { user: "chatwoot".into(), password: Some(SecretSource::FromFile("/etc/drydock/chatwoot".into())) };
+    assert_eq!(postgres.application, Some(login));
+    assert_eq!(references[0].pair().service.as_deref(), Some("local"));
     assert_eq!(references[1].pair().database_name.as_deref(), Some("strapi"));
     assert_eq!(drill.assertions[1].data().as_str(), "chatwoot-db");
     assert_eq!(retention.unwrap().max_age, hours(730 * 24));

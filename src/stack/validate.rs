@@ -116,6 +116,10 @@ fn references(spec: &Spec, found: &mut Vec<Found>) {
             let message = "expected a folder below the volume's root, without `..`";
             found.push((format!("{field}.folder"), message.into()));
         }
+        if matches!(reference, Reference::StrapiUploads(pair) if pair.service.is_some()) {
+            let message = "expected only with `activeStorage`; Strapi's rows say `provider`, and `local` is compared";
+            found.push((format!("{field}.service"), message.into()));
+        }
     }
 }
 

@@ -103,7 +103,8 @@ fn gaps(reference: &ReferenceRecord) -> String {
     let (rows, files) = (human::count(summary.rows, "row"), human::count(summary.files, "file"));
     let mut text = format!("{kind}: {rows} of {database} compared with {volume}: {files} as their rows say\n");
     for gap in gaps.iter().take(LISTED) {
-        text += &format!("gap: {kind}: {}: {}: {}\n", gap.row, gap.file, gap.problem());
+        let at = if gap.file.is_empty() { gap.row.clone() } else { format!("{}: {}", gap.row, gap.file) };
+        text += &format!("gap: {kind}: {at}: {}\n", gap.problem());
     }
     let more = gap_count.saturating_sub(gaps.len().min(LISTED) as u64);
     if more > 0 {

@@ -14,8 +14,6 @@ pub enum ReferenceError {
     NoTable { reference: &'static str, table: &'static str, columns: String },
     #[error("the table {table} is in several schemas: {schemas}")]
     SeveralTables { table: &'static str, schemas: String },
-    #[error("cannot understand {row}: {how}")]
-    Row { row: String, how: String },
     #[error("the list of verified files cannot be used: {0}")]
     Checked(&'static str),
     #[error("cancelled")]
@@ -28,7 +26,7 @@ impl Failure for ReferenceError {
             Self::Postgres(error) => error.category(),
             Self::Repository(error) => error.category(),
             Self::NoTable { .. } | Self::SeveralTables { .. } => Category::Usage,
-            Self::Row { .. } | Self::Checked(_) => Category::Integrity,
+            Self::Checked(_) => Category::Integrity,
             Self::Cancelled => Category::Interrupted,
         }
     }

@@ -37,6 +37,20 @@ impl std::fmt::Display for Size {
     }
 }
 
+/// What a row says, and what of it makes no sense: one odd row must not keep a recovery point from being taken.
+#[derive(Debug, Default)]
+pub struct Said {
+    pub claims: Vec<Claim>,
+    pub odd: Vec<Gap>,
+}
+
+impl Said {
+    pub(super) fn odd(mut self, row: &str, how: impl Into<String>) -> Self {
+        self.odd.push(Gap::unreadable(row, how));
+        self
+    }
+}
+
 /// A file that a row says is there.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claim {

@@ -27,7 +27,7 @@ pub use judge::{Claim, Size};
 pub use outcome::{Gap, Outcome, Summary, What, compare_gaps};
 
 use files::Files;
-use judge::{Verdict, judge};
+use judge::{Said, Verdict, judge};
 
 /// Claims whose files are looked up together.
 const BATCH: usize = 4096;
@@ -37,7 +37,7 @@ const BATCH: usize = 4096;
 /// the next.
 ///
 /// # Errors
-/// When rows or files cannot be read; a gap is no error.
+/// When rows or files cannot be read; a gap is no error, and a row that makes no sense is one.
 pub async fn compare(
     reference: &Reference,
     source: &OpenSource,
@@ -68,24 +68,25 @@ pub async fn compare(
     }
 }
 
-/// A row's claims, or why the row cannot be understood.
-type Claims = Result<Vec<Claim>, ReferenceError>;
+/// What a row says, or why it did not come.
+type Row = Result<Said, ReferenceError>;
 
 fn claims(
     reference: &Reference,
     rows: impl Stream<Item = Result<Vec<Option<String>>, PostgresError>> + Send,
-) -> impl Stream<Item = Claims> + Send {
+) -> impl Stream<Item = Row> + Send {
     let folder = reference.pair().folder.clone();
     let is_rails = matches!(reference, Reference::ActiveStorage(_));
     rows.map(move |row| {
         let row = row?;
-        if is_rails { active_storage::claims(&row, folder.as_deref()) } else { strapi::claims(&row, folder.as_deref()) }
+        let folder = folder.as_deref();
+        Ok(if is_rails { active_storage::claims(&row, folder) } else { strapi::claims(&row, folder) })
     })
 }
 
 /// The comparison itself, over claims from anywhere.
 async fn over(
-    claims: impl Stream<Item = Claims> + Send,
+    rows: impl Stream<Item = Row> + Send,
     repository: &Repository,
     volume: &TreeId,
     known: &Checked,
@@ -93,11 +94,16 @@ async fn over(
 ) -> Result<Outcome, ReferenceError> {
     let mut files = Files::new(repository.clone(), *volume);
     let mut outcome = Outcome::default();
-    let mut batches = Box::pin(claims.try_chunks(BATCH));
+    let mut batches = Box::pin(rows.try_chunks(BATCH));
     while let Some(batch) = batches.next().await {
         let batch = batch.map_err(|stopped| stopped.1)?;
         outcome.summary.rows += batch.len() as u64;
-        let batch: Vec<Claim> = batch.into_iter().flatten().collect();
+        let mut claims = Vec::new();
+        for said in batch {
+            said.odd.into_iter().for_each(|gap| outcome.add(gap));
+            claims.extend(said.claims);
+        }
+        let batch: Vec<Claim> = claims;
         let found = files.look_up(&batch).await?;
         let mut unverified = Vec::new();
         for (claim, file) in batch.iter().zip(&found) {

@@ -15,6 +15,8 @@ pub enum What {
     Missing,
     Size,
     Checksum,
+    /// The row itself cannot be understood: which file it means, or how that shall be.
+    Unreadable,
 }
 
 /// A row that points at a file that is not there, or not as the row says.
@@ -23,20 +25,34 @@ pub enum What {
 pub struct Gap {
     /// `active_storage_blobs id 7`.
     pub row: String,
-    /// Relative to the volume's root.
+    /// Relative to the volume's root; empty for an unreadable row.
     pub file: String,
     pub what: What,
-    /// What the row says; empty for a missing file.
+    /// What the row says; empty for a missing file and an unreadable row.
     pub expected: String,
+    /// What is there instead; of an unreadable row what is wrong with it.
     pub found: String,
 }
 
 impl Gap {
+    /// A row that makes no sense.
+    pub(super) fn unreadable(row: impl Into<String>, how: impl Into<String>) -> Self {
+        let (row, found) = (row.into(), how.into());
+        Self { row, file: String::new(), what: What::Unreadable, expected: String::new(), found }
+    }
+
+    /// `files id 3 → cat.png`, or the row alone.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        if self.file.is_empty() { self.row.clone() } else { format!("{} → {}", self.row, self.file) }
+    }
+
     /// `missing`, `4 bytes where 7 are recorded`.
     #[must_use]
     pub fn problem(&self) -> String {
         match self.what {
             What::Missing => "missing".into(),
+            What::Unreadable => format!("cannot be understood: {}", self.found),
             What::Size | What::Checksum => format!("{} where {} is recorded", self.found, self.expected),
         }
     }
@@ -89,7 +105,7 @@ pub fn compare_gaps(recorded: &[Gap], recorded_count: u64, now: &Outcome) -> Com
     comparison.count("knownGaps", recorded_count);
     let known: BTreeSet<&Gap> = recorded.iter().collect();
     for gap in now.gaps.iter().filter(|gap| !known.contains(gap)) {
-        comparison.differs(format!("{} → {}", gap.row, gap.file), "as the row says", gap.problem());
+        comparison.differs(gap.subject(), "as the row says", gap.problem());
     }
     // Beyond what is listed only the numbers can be held against each other.
     let unlisted = now.gap_count.saturating_sub(now.gaps.len() as u64);
