@@ -42,7 +42,7 @@ pub struct RestoredSet {
     pub kind: DataWord,
     /// Where it is now: a folder, a database, a server.
     pub to: Vec<String>,
-    /// False when it differed and was therefore not put there.
+    /// False when it differed: nothing is there then but what was filled where it lies, which `to` names.
     pub promoted: bool,
     pub comparison: Comparison,
     /// What it replaced and where that is kept.

@@ -8,7 +8,7 @@ use drydock::failure::{Category, Failure};
 use drydock::stack::PostgresSpec;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::helpers::{Store, databases, in_place, named, server, spec, unique};
+use crate::helpers::{Store, databases, differences, in_place, named, server, spec, unique};
 use crate::support::postgres::Postgres;
 
 /// A database with one small table, and its snapshot.
@@ -241,4 +241,35 @@ async fn several_databases_come_back_at_once_or_not_at_all() {
     let options = RestoreOptions::new(Target::Named(both), unique("restore-test"));
     let refused = store.plan(&tree, &spec, &options).await.unwrap().refusals;
     assert!(matches!(&refused[..], [Refusal::SameTarget { .. }]), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_database_that_was_filled_and_differs_is_named_with_what_drops_it() {
+    let (server, name, copy) = (server("15"), unique("filled"), unique("filled_copy"));
+    server.create_database(&name);
+    server.psql(&name, "create table t (id int); insert into t values (1)");
+    server.create_database(&copy);
+    let spec = spec(server, &format!("database: {name}"));
+    let store = Store::new().await;
+    let tree = store.capture(&spec).await.tree;
+    let filled = copy.clone();
+    let observer = Observer::new(move |step| {
+        let filled = filled.clone();
+        Box::pin(async move {
+            if step == Step::Provisioned {
+                server.psql(&filled, "create table more ()");
+            }
+        })
+    });
+    let options = RestoreOptions { observer, ..named(&name, &copy) };
+    let restored = store.restore(&tree, &spec, &options).await.unwrap();
+    assert!(!restored.promoted);
+    assert_eq!(differences(&restored.comparison), ["table public.more: one where none was recorded"]);
+    assert_eq!(restored.databases.iter().map(|one| &one.database).collect::<Vec<_>>(), [&copy]);
+    assert!(
+        restored.notes.iter().any(|note| note.ends_with(&format!("DROP DATABASE \"{copy}\""))),
+        "{:?}",
+        restored.notes
+    );
+    assert_eq!(server.psql(&copy, "select count(*) from t"), "1");
 }

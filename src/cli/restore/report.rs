@@ -31,10 +31,11 @@ impl Shown for Report {
 
 fn one(set: &RestoredSet) -> String {
     let took = human::ms(set.took_ms);
-    let mut text = if set.promoted {
-        format!("{}: restored into {} in {took}\n", set.data, set.to.join(", "))
-    } else {
-        format!("{}: not restored: it differs from what was recorded ({took})\n", set.data)
+    let to = set.to.join(", ");
+    let mut text = match (set.promoted, set.to.is_empty()) {
+        (true, _) => format!("{}: restored into {to} in {took}\n", set.data),
+        (false, false) => format!("{}: {to} was filled and differs from what was recorded ({took})\n", set.data),
+        (false, true) => format!("{}: not restored: it differs from what was recorded ({took})\n", set.data),
     };
     text += &comparison(&set.comparison);
     for note in &set.notes {

@@ -128,6 +128,9 @@ async fn carry_out(
     let comparison = verify(filled).await?;
     let mut restored = Restored { promoted: false, databases: Vec::new(), notes: notes(plan, provisioned), comparison };
     if !restored.comparison.holds() {
+        restored.databases = provisioned.places.iter().filter(|p| !p.made).map(|p| promoted(p, &[])).collect();
+        let held = options.allow_not_empty;
+        restored.notes.extend(restored.databases.iter().map(|one| filled_and_differs(&one.database, held)));
         return Ok(restored);
     }
     options.observer.reached(Step::Verified).await;
@@ -219,6 +222,15 @@ fn promoted(place: &Place, swaps: &[Swap]) -> RestoredDatabase {
         database: place.plan.target.clone(),
         former: swap.and_then(|swap| swap.replaces.as_ref()).map(|replaced| replaced.former.clone()),
     }
+}
+
+/// A database that was there is not dropped, whatever it holds now.
+fn filled_and_differs(database: &str, held_something: bool) -> String {
+    if held_something {
+        return format!("database `{database}` held something before and now holds also what differs from the record");
+    }
+    let drop = naming::identifier(database);
+    format!("database `{database}`, which was empty, holds what differs from the record: DROP DATABASE {drop}")
 }
 
 fn how_to_drop(restored: &RestoredDatabase) -> Option<String> {

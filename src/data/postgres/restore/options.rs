@@ -113,8 +113,9 @@ impl fmt::Debug for Observer {
 #[serde(rename_all = "camelCase")]
 pub struct Restored {
     pub comparison: Comparison,
-    /// Whether the restored databases are there under their names. `false` when they differed from the record: what was
-    /// made for them is gone again and what was live is untouched.
+    /// Whether all is as recorded and the databases are there under their names. `false` when something differed: then
+    /// databases that were made are gone again, what was live is untouched, and those that were there to be filled
+    /// (`Action::Fill`) hold what differs: they are the `databases` of the answer.
     pub promoted: bool,
     pub databases: Vec<RestoredDatabase>,
     /// What a person should know: roles created, what could not be given to whom.
