@@ -80,6 +80,11 @@ async fn by_hand_with_stock_tools_everything_comes_back() {
         let left_out = ["-T", "public.hashed_by_mood_*"];
         let (before, after) = (source.pg_dump("torture", &left_out), target.pg_dump("torture", &left_out));
         assert_same(version, &before, &after);
+        let properties = |server: &Postgres| {
+            let dump = server.pg_dump("torture", &["--create", "--schema-only"]);
+            dump.lines().filter(|l| l.contains("DATABASE") && !l.starts_with("--")).collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(properties(source), properties(&target), "{version}");
         let roles = |server: &Postgres| {
             server.psql(
                 "torture",

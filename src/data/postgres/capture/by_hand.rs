@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::data::postgres::manifest::{Database, LargeObject, Manifest, Table};
 use crate::data::postgres::naming::{identifier, literal, qualified};
-use crate::data::postgres::restore::database::creation;
+use crate::data::postgres::restore::database::{creation, script};
 use crate::data::postgres::restore::grants;
 use crate::data::postgres::version::Version;
 
@@ -101,7 +101,7 @@ pub(super) fn restore_md(manifest: &Manifest) -> String {
          PostgreSQL {}, read by {}. Everything below works with stock tools: restic to get these files, `psql` and\n\
          `pg_restore` of version {} or later. Run the commands in the folder that holds this file, as a superuser of an\n\
          *empty* server of version {} or later (`PGHOST`, `PGUSER` and so on say which).\n\n\
-         `sed` takes out the database's creation (its words differ between versions), the settings that servers older than those programs do not know, and psql's `\\restrict`, which\n\
+         `sed` takes out the settings that servers older than those programs do not know, and psql's `\\restrict`, which\n\
          is new; function bodies have no such lines at their beginning.\n\n\
          ## 1. These files\n\n    restic -r REPOSITORY restore SNAPSHOT --target FOLDER\n\n\
          ## 2. Roles{}\n\n\
@@ -136,7 +136,7 @@ pub(super) fn restore_md(manifest: &Manifest) -> String {
 fn sed(version: Version) -> String {
     let mut script =
         "/^SET (transaction_timeout|idle_in_transaction_session_timeout|default_table_access_method) = /d; \
-                      /^CREATE DATABASE /d; /^\\\\(un)?restrict /d"
+                      /^\\\\(un)?restrict /d"
             .to_owned();
     if version < Version::V10 {
         script.push_str("; /^CREATE COLLATION /s/provider = libc, //");
@@ -151,23 +151,28 @@ fn database_md(number: usize, database: &Database, version: Version) -> String {
     let folder = &database.folder;
     let name = shell(&database.name);
     let create = shell(&creation(&database.name, &database.properties, None, version));
+    let properties = script(&database.name, &database.properties);
     let sed = sed(version);
     format!(
         "## {number}. Database {}\n\n\
-         For another name change it in the first command, leave `--create` out of the second and name the new one there\n\
-         instead of `postgres`, and in those that follow.\n\n\
+         For another name change it in each of these commands. The last one gives the database its owner, privileges,\n\
+         settings and comment.\n\n\
          ```sh\n\
          psql -X -q -v ON_ERROR_STOP=1 -d postgres -c {create}\n\
-         pg_restore --no-tablespaces --create --section=pre-data -f - {folder}/schema.dump |\n  {sed} |\n  \
-           psql -X -q -v ON_ERROR_STOP=1 -o /dev/null -d postgres\n\
+         pg_restore --no-tablespaces --section=pre-data -f - {folder}/schema.dump |\n  {sed} |\n  \
+           psql -X -q -v ON_ERROR_STOP=1 -o /dev/null -d {name}\n\
          (cd {folder} && psql -X -q --single-transaction -d {name} -f restore.sql)\n\
          pg_restore --no-tablespaces --section=post-data -f - {folder}/schema.dump |\n  {sed} |\n  \
            psql -X -q -v ON_ERROR_STOP=1 -o /dev/null -d {name}\n\
          psql -X -q -d {name} -c ANALYZE\n\
+         psql -X -q -v ON_ERROR_STOP=1 -d postgres <<'{END}'\n\\encoding UTF8\n{properties}{END}\n\
          ```\n\n",
         one_line(&database.name),
     )
 }
+
+/// Ends the script in the shell; no line of SQL is this.
+const END: &str = "END_OF_PROPERTIES";
 
 /// `text` as one word of a shell.
 fn shell(text: &str) -> String {

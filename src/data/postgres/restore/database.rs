@@ -110,6 +110,13 @@ fn statements(name: &str, properties: &Properties) -> Vec<(String, String)> {
     all
 }
 
+/// What a database gets once it is filled, as a script for psql.
+pub fn script(name: &str, properties: &Properties) -> String {
+    let statements = statements(name, properties).into_iter().map(|(_, sql)| sql);
+    let comment = properties.comment.as_deref().map(|comment| comment_statement(name, Some(comment)));
+    statements.chain(comment).map(|sql| format!("{sql};\n")).collect()
+}
+
 /// Settings whose catalog value is a list of quoted names. Source: `variable_is_guc_list_quote` in PostgreSQL 18's
 /// `src/bin/pg_dump/dumputils.c`.
 const LISTS: [&str; 6] = [
