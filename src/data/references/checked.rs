@@ -76,6 +76,23 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::data::references::judge::{Claim, Size};
+    use crate::repository::BlobId;
+
+    #[test]
+    fn a_list_of_format_1_is_read_for_ever() {
+        let fixture = include_bytes!("../../../tests/fixtures/formats/verified-checksums-1");
+        let md5 = [0x5d, 0x41, 0x40, 0x2a, 0xbc, 0x4b, 0x2a, 0x76, 0xb9, 0x71, 0x9d, 0x91, 0x10, 0x17, 0xc5, 0x92];
+        let mut checked = Checked::default();
+        for (id, blobs) in [(7, vec![BlobId([7; 32])]), (8, vec![BlobId([8; 32]), BlobId([9; 32])])] {
+            let row = format!("active_storage_blobs id {id}");
+            let claim = Claim { row, path: vec![], size: Size::Exact(5), md5: Some(md5), has_sums: true };
+            checked.insert(claim.mark(md5, &blobs));
+        }
+        checked.seal();
+        assert_eq!(hex::encode(checked.to_bytes()), hex::encode(fixture));
+        assert_eq!(Checked::from_bytes(fixture).unwrap(), checked);
+    }
 
     proptest! {
         #[test]

@@ -5,6 +5,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::Checked;
 use super::files::Found;
 use super::outcome::{Gap, What};
+use crate::repository::BlobId;
 
 /// What a row says of a file's size.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -75,12 +76,12 @@ impl Claim {
     }
 
     /// Stands for "this row's checksum is that of this content".
-    fn mark(&self, md5: [u8; 16], file: &Found) -> u128 {
+    pub(super) fn mark(&self, md5: [u8; 16], content: &[BlobId]) -> u128 {
         let mut hash = Xxh3::new();
         hash.update(self.row.as_bytes());
         hash.update(&[0]);
         hash.update(&md5);
-        for blob in &file.content {
+        for blob in content {
             hash.update(&blob.0);
         }
         hash.digest128()
@@ -103,14 +104,13 @@ pub(super) fn judge(claim: &Claim, file: Option<&Found>, known: &Checked) -> Ver
         return Verdict::Gap(claim.gap(What::Size, claim.size, Size::Exact(file.bytes)));
     }
     let Some(md5) = claim.md5 else { return Verdict::Fine };
-    let mark = claim.mark(md5, file);
+    let mark = claim.mark(md5, &file.content);
     if known.contains(mark) { Verdict::Known(mark) } else { Verdict::Unverified(mark, md5) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::repository::BlobId;
 
     fn claim(size: Size, md5: Option<[u8; 16]>) -> Claim {
         Claim { row: "t id 1".into(), path: vec![b"a".to_vec(), b"b".to_vec()], size, md5, has_sums: true }

@@ -139,6 +139,17 @@ mod tests {
         assert_eq!(Marker::read(&newer), None);
     }
 
+    #[test]
+    fn markers_of_format_1_are_read_for_ever() {
+        let text = include_str!("../../../../tests/fixtures/formats/postgres-marker-1.txt");
+        let read: Vec<Marker> = text.lines().map(|line| Marker::read(line).expect("a marker")).collect();
+        let stages: Vec<Stage> = read.iter().map(|marker| marker.stage).collect();
+        assert_eq!(stages, [Stage::Filling, Stage::Swapping, Stage::Replaced, Stage::Reverting, Stage::SetAside]);
+        assert_eq!((read[2].closed, read[2].comment.as_deref()), (true, Some("the shop's")));
+        let written: Vec<String> = read.iter().map(Marker::text).collect();
+        assert_eq!(written, text.lines().collect::<Vec<_>>());
+    }
+
     proptest! {
         #[test]
         fn a_marker_is_read_back_as_it_was_written(run in "\\PC*", database in "\\PC*", comment in proptest::option::of("\\PC*"), closed: bool) {
