@@ -13,6 +13,7 @@ mod id;
 mod index;
 mod key;
 mod lock;
+mod lost;
 mod open;
 mod pack;
 mod polynomial;

@@ -73,6 +73,7 @@ pub async fn snapshot(home: &Home, prepared: Prepared, options: Options, cx: &Co
 
     let held = databases.held();
     let while_held = held.during(cx, async {
+        heal(home).await?; // what was lost is not taken for stored
         let read = read::everything(&run, &mut databases, &forecast).await?; // databases, then volumes, then caches
         run.writer.finish().await?; // all that was read is stored and in an index
         let references = references::compare(&run, &databases, &read).await?; // rows as exported, files as stored
@@ -99,6 +100,19 @@ pub async fn snapshot(home: &Home, prepared: Prepared, options: Options, cx: &Co
     let (bytes, elapsed_ms) = (taken.record.bytes(), taken.record.took_ms);
     tracing::info!(point = %id, bytes, elapsed_ms, "a recovery point is complete");
     Ok(taken)
+}
+
+/// Makes the run store again what it needs of packs that are gone or cut, and says so: earlier points may be broken.
+async fn heal(home: &Home) -> Result<(), SnapshotError> {
+    let lost = home.repository.set_aside_lost_packs().await?;
+    if let Some(first) = lost.first() {
+        tracing::warn!(
+            packs = lost.len(),
+            %first,
+            "packs are not in the store as the index says; what is needed of them is stored again; see `drydock check`"
+        );
+    }
+    Ok(())
 }
 
 impl Run<'_> {

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod heal;
 mod kind;
 mod refusals;
 mod restores;

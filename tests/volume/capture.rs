@@ -65,6 +65,31 @@ async fn a_former_snapshot_that_is_lost_is_said_and_all_is_read_again() {
     assert!(again.notes.len() == 1 && again.notes[0].starts_with(said), "{:?}", again.notes);
 }
 
+/// The folders have not changed, so their trees come out as they were: the damaged ones must not be taken for stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn trees_that_were_damaged_in_the_repository_are_stored_again() {
+    for reread in [false, true] {
+        let fixture = Fixture::new("damaged-trees").await;
+        fs::create_dir_all(fixture.path("source/deep/er")).unwrap();
+        for (n, name) in ["top", "deep/a", "deep/er/b"].into_iter().enumerate() {
+            fs::write(fixture.path(&format!("source/{name}")), noise(n as u64, 50_000)).unwrap();
+        }
+        let captured = fixture.capture().await;
+        let damage = "for pack in $(find store/repository/data -type f -size -20k); do
+            head -c $(stat -c %s $pack) /dev/urandom >$pack.new; mv $pack.new $pack; done";
+        sh(fixture.folder.path(), damage);
+        let fixture = fixture.reopened().await;
+        assert!(fixture.repository.tree(&captured.tree).await.is_err(), "the pack of trees is the small one");
+
+        let options = CaptureOptions { reread, ..CaptureOptions::default() };
+        let again = fixture.capture_with(&spec(&[]), Some(&captured), &options).await.unwrap();
+        assert_eq!((again.tree, again.bytes), (captured.tree, 150_000));
+        let fixture = fixture.reopened().await;
+        assert_eq!(differences(&fixture.restore(&again, "restored").await), Vec::<String>::new());
+        sh(fixture.folder.path(), "diff -r source restored");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_never_holds_still_is_marked_and_the_rest_is_whole() {
     let fixture = Fixture::new("restless").await;

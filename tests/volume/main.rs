@@ -57,6 +57,14 @@ impl Fixture {
         Self { folder: Folder::new("opened"), source: None, repository, cx: Context::default() }
     }
 
+    /// The same with nothing of the repository in memory.
+    async fn reopened(mut self) -> Self {
+        let store = LocalStore::open(self.path("store")).await.unwrap();
+        let password = Secret::from("correct horse battery staple".to_owned());
+        self.repository = Repository::open(Arc::new(store), &password).await.unwrap();
+        self
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

@@ -1,7 +1,7 @@
 //! The index in memory: 48 bytes a blob in blocks that never move, and 5 to 10 bytes of hash table, so that a million
 //! blobs take less than 64 MB. Source of that limit: the project's promise of bounded memory.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
 
 use crate::repository::pack::PackedBlob;
@@ -27,6 +27,8 @@ pub struct Location {
 pub struct Index {
     packs: Vec<PackId>,
     pack_numbers: HashMap<PackId, u32>,
+    /// Packs that are not in the store as the index says.
+    lost: HashSet<u32>,
     data: Table,
     tree: Table,
 }
@@ -49,9 +51,15 @@ impl Index {
         }
     }
 
+    /// Whether a copy of the blob lies in a pack that is not known to be lost.
     #[must_use]
     pub fn contains(&self, kind: BlobKind, id: &BlobId) -> bool {
-        self.table(kind).find(id).next().is_some()
+        self.table(kind).find(id).any(|entry| !self.lost.contains(&entry.pack))
+    }
+
+    /// From now on what lies in this pack alone counts as not there.
+    pub fn mark_lost(&mut self, pack: &PackId) {
+        self.lost.extend(self.pack_numbers.get(pack));
     }
 
     /// A number of its own for each blob, below [`Self::len`]: stays while blobs are added.
@@ -253,6 +261,19 @@ mod tests {
         assert_eq!(copies, [Location { pack: pack(1), blob: first }, Location { pack: pack(2), blob: second }]);
         assert_eq!(index.packs(), [pack(1), pack(2)]);
         assert_eq!(index.len(), 3);
+    }
+
+    #[test]
+    fn what_lies_in_a_lost_pack_alone_is_not_there() {
+        let mut index = Index::default();
+        index.insert(pack(1), &[blob(BlobKind::Data, 1, 0), blob(BlobKind::Data, 2, 100)]);
+        index.insert(pack(2), &[blob(BlobKind::Data, 2, 0)]);
+        index.mark_lost(&pack(1));
+        index.mark_lost(&pack(7));
+        assert!(!index.contains(BlobKind::Data, &id(1)));
+        assert!(index.contains(BlobKind::Data, &id(2)));
+        index.insert(pack(3), &[blob(BlobKind::Data, 1, 0)]);
+        assert!(index.contains(BlobKind::Data, &id(1)), "stored again");
     }
 
     #[test]

@@ -176,6 +176,11 @@ impl Writer {
         self.has_all(kind, std::slice::from_ref(id)).await
     }
 
+    /// Says that this blob could not be read although the index has it: whoever comes with its bytes stores them again.
+    pub fn note_unreadable(&self, kind: BlobKind, id: &BlobId) {
+        self.inner.pipeline.state.note_unreadable(kind, *id);
+    }
+
     /// Closes and uploads the open packs, then writes the index that makes them known. Afterwards a snapshot may be
     /// saved. Other clones must be done with their files.
     pub async fn finish(&self) -> Result<WriteStats, RepositoryError> {

@@ -14,7 +14,7 @@ use super::super::{BlobId, BlobKind, Repository, RepositoryError};
 use super::queue::Queue;
 use super::{WriteStats, WriterOptions, upload};
 
-const NO_PANIC: &str = "no thread panics while it changes the set of blobs under way";
+const NO_PANIC: &str = "no thread panics while it changes the sets of blobs";
 
 #[derive(Debug)]
 pub struct State {
@@ -27,8 +27,7 @@ pub struct State {
     pub chunks: Pool,
     /// Packs: the target and the blob that exceeds it.
     pub packs: Pool,
-    /// Claimed by somebody and not yet in an index.
-    under_way: Mutex<HashSet<(BlobKind, BlobId)>>,
+    blobs: Mutex<Blobs>,
     failure: OnceLock<Arc<RepositoryError>>,
     /// Fires when there is a failure.
     pub stopped: CancellationToken,
@@ -36,6 +35,22 @@ pub struct State {
     new_bytes: AtomicU64,
     stored_bytes: AtomicU64,
     known_bytes: AtomicU64,
+}
+
+/// What the index alone does not tell.
+#[derive(Debug, Default)]
+struct Blobs {
+    /// Claimed by somebody and not yet in an index.
+    under_way: HashSet<(BlobKind, BlobId)>,
+    /// In an index, but what lies there could not be read.
+    unreadable: HashSet<(BlobKind, BlobId)>,
+}
+
+impl Blobs {
+    fn is_known(&self, index: &Index, kind: BlobKind, id: BlobId) -> bool {
+        let blob = (kind, id);
+        self.under_way.contains(&blob) || (index.contains(kind, &id) && !self.unreadable.contains(&blob))
+    }
 }
 
 impl State {
@@ -47,7 +62,7 @@ impl State {
             upload_slots: Arc::new(Semaphore::new(upload::CONCURRENT)),
             chunks: Pool::new(1 << 20, 8),
             packs: Pool::new(pack::TARGET + (2 << 20), 2),
-            under_way: Mutex::default(),
+            blobs: Mutex::default(),
             failure: OnceLock::new(),
             stopped: CancellationToken::new(),
             new_blobs: AtomicU64::new(0),
@@ -92,28 +107,36 @@ impl State {
 
     /// The first that is neither under way nor in an index.
     pub fn first_missing(&self, index: &RwLock<Index>, kind: BlobKind, ids: &[BlobId]) -> Option<BlobId> {
-        let under_way = self.under_way.lock().expect(NO_PANIC);
+        let blobs = self.blobs.lock().expect(NO_PANIC);
         let index = index.read().expect(super::super::index::NO_PANIC);
-        ids.iter().find(|id| !under_way.contains(&(kind, **id)) && !index.contains(kind, id)).copied()
+        ids.iter().find(|id| !blobs.is_known(&index, kind, **id)).copied()
     }
 
     /// Takes it upon the caller to store the blob; false when somebody has.
     pub fn claim(&self, index: &RwLock<Index>, kind: BlobKind, id: BlobId) -> bool {
-        let mut under_way = self.under_way.lock().expect(NO_PANIC);
-        let known = index.read().expect(super::super::index::NO_PANIC).contains(kind, &id);
-        !known && under_way.insert((kind, id))
+        let mut blobs = self.blobs.lock().expect(NO_PANIC);
+        if blobs.is_known(&index.read().expect(super::super::index::NO_PANIC), kind, id) {
+            return false;
+        }
+        blobs.unreadable.remove(&(kind, id));
+        blobs.under_way.insert((kind, id))
     }
 
     /// As [`Self::claim`], for a blob that the index has and that is to move.
     pub fn claim_again(&self, kind: BlobKind, id: BlobId) -> bool {
-        self.under_way.lock().expect(NO_PANIC).insert((kind, id))
+        self.blobs.lock().expect(NO_PANIC).under_way.insert((kind, id))
+    }
+
+    /// The index has the blob, but it cannot be read: whoever comes with its bytes stores them again.
+    pub fn note_unreadable(&self, kind: BlobKind, id: BlobId) {
+        self.blobs.lock().expect(NO_PANIC).unreadable.insert((kind, id));
     }
 
     /// The blobs are in the index now; call after they were put there, so that at no time they are in neither.
-    pub fn release(&self, blobs: &[PackedBlob]) {
-        let mut under_way = self.under_way.lock().expect(NO_PANIC);
-        for blob in blobs {
-            under_way.remove(&(blob.kind, blob.id));
+    pub fn release(&self, stored: &[PackedBlob]) {
+        let mut blobs = self.blobs.lock().expect(NO_PANIC);
+        for blob in stored {
+            blobs.under_way.remove(&(blob.kind, blob.id));
         }
     }
 

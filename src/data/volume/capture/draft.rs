@@ -18,6 +18,8 @@ pub(super) struct Draft {
     /// Below the volume; empty for the root.
     pub path: Vec<u8>,
     above: Above,
+    /// What the former snapshot has of it is lost, so its tree may be as well.
+    suspect: bool,
     /// The folder itself; its subtree is put in when it is known.
     node: Node,
     /// Entries that are not settled yet.
@@ -43,10 +45,10 @@ struct Entries {
 
 impl Draft {
     /// A folder of `count` entries, each of which must be settled once.
-    pub(super) fn new(path: Vec<u8>, node: Node, above: Above, count: usize) -> Arc<Self> {
+    pub(super) fn new(path: Vec<u8>, suspect: bool, node: Node, above: Above, count: usize) -> Arc<Self> {
         let json = TreeBuilder::with_capacity(64 + count * NODE_JSON_BYTES);
         let entries = Mutex::new(Entries { json, next: 0, waiting: BTreeMap::new() });
-        Arc::new(Self { path, above, node, open: AtomicUsize::new(count), entries })
+        Arc::new(Self { path, suspect, above, node, open: AtomicUsize::new(count), entries })
     }
 
     /// Takes the entry at position `at` of the listing; `None` when it turned out not to be there.
@@ -94,7 +96,7 @@ impl Draft {
             let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut entries.json).finish()
         };
-        let subtree = session.stop.wait(session.writer.tree_json(json))?;
+        let subtree = if self.suspect { session.mend_tree(json)? } else { session.store_tree(json)? };
         match &self.above {
             Above::Nobody(result) => {
                 result.get_or_init(|| subtree);

@@ -10,22 +10,45 @@ use super::session::Session;
 #[derive(Debug, Default)]
 pub(super) struct Previous {
     nodes: Vec<Node>,
+    /// It was there once, or something above it, and cannot be read any more.
+    pub lost: bool,
+}
+
+/// What an earlier snapshot has of a folder.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Former {
+    Nothing,
+    Tree(TreeId),
+    /// What would tell cannot be read.
+    Lost,
+}
+
+impl From<Option<TreeId>> for Former {
+    fn from(tree: Option<TreeId>) -> Self {
+        tree.map_or(Self::Nothing, Self::Tree)
+    }
 }
 
 impl Previous {
-    /// Loads the folder. One that is damaged or lost is as good as none, and said: then all of it is read again.
+    /// Loads the folder. One that is damaged or lost is as good as none, and said: then all of it is read again, and no
+    /// tree below it is taken for stored that cannot be read. It is loaded also where nothing of it will be taken over:
+    /// trees that come out as they were would be taken for stored there, too.
     ///
     /// # Errors
     /// When the store cannot be asked.
-    pub(super) fn load(session: &Session, tree: Option<TreeId>, path: &[u8]) -> Result<Self, VolumeError> {
-        let Some(tree) = tree.filter(|_| !session.reread) else { return Ok(Self::default()) };
+    pub(super) fn load(session: &Session, former: Former, path: &[u8]) -> Result<Self, VolumeError> {
+        let tree = match former {
+            Former::Nothing => return Ok(Self::default()),
+            Former::Lost => return Ok(Self { lost: true, ..Self::default() }),
+            Former::Tree(tree) => tree,
+        };
         match Self::read(session, tree) {
             Err(error) if error.category() == Category::Integrity => {
                 let folder = if path.is_empty() { "the root folder".into() } else { shown(path) };
                 session
                     .notes
                     .add(format!("{folder}: the former snapshot of it cannot be used, all is read again: {error}"));
-                Ok(Self::default())
+                Ok(Self { lost: true, ..Self::default() })
             }
             other => other,
         }
@@ -45,17 +68,18 @@ impl Previous {
             what: format!("tree {tree}"),
             how: error.to_string(),
         })?;
-        Ok(Self { nodes })
+        Ok(Self { nodes, lost: false })
     }
 
     pub(super) fn get(&self, name: &[u8]) -> Option<&Node> {
         self.nodes.binary_search_by(|node| node.name.as_slice().cmp(name)).ok().map(|at| &self.nodes[at])
     }
 
-    pub(super) fn subtree(&self, name: &[u8]) -> Option<TreeId> {
-        match self.get(name)?.kind {
-            NodeKind::Dir { subtree } => Some(subtree),
-            _ => None,
+    pub(super) fn subtree(&self, name: &[u8]) -> Former {
+        match self.get(name).map(|node| &node.kind) {
+            Some(NodeKind::Dir { subtree }) => Former::Tree(*subtree),
+            _ if self.lost => Former::Lost,
+            _ => Former::Nothing,
         }
     }
 }

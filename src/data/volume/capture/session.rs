@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::failure::{Category, Failure};
 use crate::progress::Task;
-use crate::repository::{BlobKind, Node, NodeKind, Repository, RepositoryError, TreeError, Writer};
+use crate::repository::{BlobKind, Node, NodeKind, Repository, RepositoryError, TreeError, TreeId, Writer};
 
 use super::super::VolumeError;
 use super::super::attributes::Attributes;
@@ -101,6 +102,24 @@ impl Session {
         let (user, group) = (self.owners.user(status.uid), self.owners.group(status.gid));
         let (device_id, links) = (status.device, recorded_links(status));
         Ok(Some(Node { user, group, device_id, links, ..node.clone() }))
+    }
+
+    pub(super) fn store_tree(&self, json: Vec<u8>) -> Result<TreeId, VolumeError> {
+        Ok(self.stop.wait(self.writer.tree_json(json))?)
+    }
+
+    /// Stores a folder that the repository may name and not be able to give: it is stored again where it cannot be read.
+    pub(super) fn mend_tree(&self, json: Vec<u8>) -> Result<TreeId, VolumeError> {
+        let tree = self.store_tree(json.clone())?;
+        match self.stop.wait(self.repository.blob(BlobKind::Tree, &tree.into())) {
+            Ok(_) => Ok(tree),
+            // It is damaged, or on its way just now: then the writer knows that it has it.
+            Err(error) if error.category() == Category::Integrity => {
+                self.writer.note_unreadable(BlobKind::Tree, &tree.into());
+                self.store_tree(json)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) fn count_item(&self, bytes: u64) {

@@ -17,7 +17,7 @@ use super::super::path::{join, shown};
 use super::super::status::{Kind, Status};
 use super::draft::{Above, Draft};
 use super::links::{Met, Name};
-use super::previous::Previous;
+use super::previous::{Former, Previous};
 use super::read::{Job, Look, entry, open_attributes, reader, settle_names, special};
 use super::session::Session;
 
@@ -97,7 +97,7 @@ fn from_root(
     let node = session.node(b"", &status, placeholder(), attributes);
     let jobs = Outbox { readers: jobs, waiting: Vec::new(), bytes: 0 };
     let mut walk = Walk { session, jobs, device: status.device, frames: Vec::new() };
-    walk.enter(root, Vec::new(), node.clone(), parent, Above::Nobody(Arc::clone(result)))?;
+    walk.enter(root, Vec::new(), node.clone(), parent.into(), Above::Nobody(Arc::clone(result)))?;
     walk.go_on()?;
     Ok(node)
 }
@@ -128,7 +128,7 @@ impl Walk<'_> {
         folder: Folder,
         path: Vec<u8>,
         node: Node,
-        previous: Option<TreeId>,
+        former: Former,
         above: Above,
     ) -> Result<(), VolumeError> {
         let mut entries = match (folder.entries(), &above) {
@@ -136,8 +136,8 @@ impl Walk<'_> {
             (entries, _) => entries.map_err(VolumeError::file("list", &path))?,
         };
         entries.retain(|entry| !self.session.excludes.leave_out(&join(&path, &entry.name)));
-        let previous = Previous::load(self.session, previous, &path)?;
-        let draft = Draft::new(path, node, above, entries.len());
+        let previous = Previous::load(self.session, former, &path)?;
+        let draft = Draft::new(path, previous.lost, node, above, entries.len());
         if entries.is_empty() {
             return draft.settle_empty(self.session);
         }
