@@ -109,7 +109,8 @@ async fn heal(home: &Home) -> Result<(), SnapshotError> {
         tracing::warn!(
             packs = lost.len(),
             %first,
-            "packs are not in the store as the index says; what is needed of them is stored again; see `drydock check`"
+            "packs are not in the store as the index says; what is needed of them is stored again; `drydock check` names \
+             the recovery points that they touch, `drydock repair index` takes them out of the index"
         );
     }
     Ok(())
