@@ -20,7 +20,8 @@ fn world(name: &str) -> World {
 
 /// The packs of the repository, largest first: that of the files, then that of the trees.
 fn packs(world: &World) -> Vec<PathBuf> {
-    let said = run(Command::new("find").arg(world.path("store/repository/data")).args(["-type", "f", "-printf", "%s %p\n"]));
+    let said =
+        run(Command::new("find").arg(world.path("store/repository/data")).args(["-type", "f", "-printf", "%s %p\n"]));
     let mut packs: Vec<(u64, PathBuf)> = said
         .lines()
         .map(|line| line.split_once(' ').unwrap())
