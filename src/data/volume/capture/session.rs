@@ -105,7 +105,7 @@ impl Session {
     }
 
     pub(super) fn store_tree(&self, json: Vec<u8>) -> Result<TreeId, VolumeError> {
-        Ok(self.stop.wait(self.writer.tree_json(json))?)
+        self.stop.wait(self.writer.tree_json(json))
     }
 
     /// Stores a folder that the repository may name and not be able to give: it is stored again where it cannot be read.
