@@ -72,7 +72,6 @@ async fn take(args: &Args, home: &Home, session: &Session) -> Result<Taken, Fail
             self_check: !args.no_self_check,
             ..WriterOptions::default()
         },
-        reread: args.reread,
     };
     Ok(snapshot(home, prepared, options, &session.cx).await?)
 }
@@ -86,7 +85,8 @@ async fn dry_run(args: &Args, home: &Home, session: &Session) -> Done {
 
 async fn planned(args: &Args, home: &Home) -> Result<SnapshotPlan, Failed> {
     let points = load(&home.repository, &home.stack.name).await?;
-    Ok(plan(&home.stack, &args.data, points.latest().ok())?)
+    let plan = plan(&home.stack, &args.data, points.latest().ok())?;
+    Ok(SnapshotPlan { reread: args.reread, ..plan })
 }
 
 #[derive(Serialize)]

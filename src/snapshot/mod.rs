@@ -32,8 +32,6 @@ pub use prepare::{Prepared, prepare};
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     pub writer: WriterOptions,
-    /// Read files again that look unchanged.
-    pub reread: bool,
 }
 
 /// A recovery point that is listed.
@@ -47,7 +45,6 @@ pub struct Taken {
 struct Run<'a> {
     home: &'a Home,
     plan: SnapshotPlan,
-    options: Options,
     id: PointId,
     time: Timestamp,
     begun: Instant,
@@ -65,10 +62,10 @@ struct Run<'a> {
 pub async fn snapshot(home: &Home, prepared: Prepared, options: Options, cx: &Context) -> Result<Taken, SnapshotError> {
     let Prepared { plan, mut databases, forecast } = prepared;
     let cx = &cx.stoppable();
-    let writer = home.repository.writer(options.writer.clone());
+    let writer = home.repository.writer(options.writer);
     writer.stop_on(&cx.cancel);
     let (id, time, begun) = (PointId::random(), cx.clock.now(), Instant::now());
-    let run = Run { home, plan, options, id, time, begun, writer, cx };
+    let run = Run { home, plan, id, time, begun, writer, cx };
     tracing::info!(point = %id, "a recovery point is begun");
 
     let held = databases.held();

@@ -18,6 +18,8 @@ pub struct SnapshotPlan {
     pub reason: Option<String>,
     /// What the newest complete point has of each: what is unchanged since is not read again.
     pub former: BTreeMap<Name, Member>,
+    /// Read files again that look unchanged.
+    pub reread: bool,
     /// That point's own snapshot.
     pub former_point: Option<SnapshotId>,
 }
@@ -41,7 +43,14 @@ pub fn plan(stack: &Stack, wanted: &[Name], latest: Option<&Point>) -> Result<Sn
     let record = latest.and_then(|point| point.record().ok());
     let members = record.map(|record| record.members.as_slice()).unwrap_or_default();
     let former = members.iter().filter(same_kind).map(|member| (member.data.clone(), member.clone())).collect();
-    Ok(SnapshotPlan { sets, omitted, reason: None, former, former_point: latest.map(|point| point.snapshot) })
+    Ok(SnapshotPlan {
+        sets,
+        omitted,
+        reason: None,
+        former,
+        reread: false,
+        former_point: latest.map(|point| point.snapshot),
+    })
 }
 
 fn turn(kind: &DataKind) -> u8 {

@@ -54,7 +54,7 @@ async fn one(run: &Run<'_>, set: &DataSet, databases: &Databases) -> Result<Capt
         DataKind::Redis(spec) => Ok(redis::capture(spec, &run.writer, run.cx).await?),
         DataKind::Volume(spec) => {
             let parent = run.plan.former.get(&set.name).map(|member| member.tree);
-            let options = volume::CaptureOptions { reread: run.options.reread, ..volume::CaptureOptions::default() };
+            let options = volume::CaptureOptions { reread: run.plan.reread, ..volume::CaptureOptions::default() };
             let repository = &run.home.repository;
             let (folder, parent) = (folder(spec)?, parent.as_ref());
             Ok(volume::capture(folder, spec, repository, &run.writer, parent, &options, run.cx).await?)

@@ -152,7 +152,7 @@ async fn take(home: &Home, cx: &Context) -> Anything {
     let lock = home.repository.lock(LockKind::Shared, std::time::Duration::ZERO, cx).await?;
     let points = load(&home.repository, &home.stack.name).await?;
     let prepared = prepare(plan(&home.stack, &[], points.latest().ok())?, cx).await?;
-    let options = Options { writer: WriterOptions::default(), reread: false };
+    let options = Options { writer: WriterOptions::default() };
     let taken = snapshot(home, prepared, options, cx).await;
     let released = lock.release().await;
     taken?;
