@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 use super::super::index::Index;
-use super::super::{BlobId, BlobKind, IndexId, KeyId, PackId, RepositoryError, SnapshotId};
+use super::super::{BlobId, BlobKind, IndexId, KeyId, PackId, RepositoryError, SnapshotId, TreeId};
 use crate::failure::{Category, Failure};
 
 /// Listed damages, their problems, and what could not be read: the first so many of each, all are counted.
@@ -112,6 +112,8 @@ pub(super) struct Findings {
     /// Packs of which nothing can be had, and single blobs of others.
     gone: HashSet<PackId>,
     lost: HashSet<(PackId, BlobId)>,
+    /// Trees that are damaged or in no index, also those past what is listed.
+    lost_trees: HashSet<TreeId>,
 }
 
 impl Findings {
@@ -148,6 +150,18 @@ impl Findings {
         Ok(())
     }
 
+    /// As [`Self::take`], and remembers a tree that is damaged however many others are.
+    pub fn take_tree(&mut self, id: TreeId, error: RepositoryError) -> Result<(), RepositoryError> {
+        if error.category() == Category::Integrity {
+            self.lost_trees.insert(id);
+        }
+        self.take(Object::Blob(BlobKind::Tree, id.into()), error)
+    }
+
+    pub fn is_lost_tree(&self, id: &TreeId) -> bool {
+        self.lost_trees.contains(id)
+    }
+
     pub fn could_not_read(&mut self, what: String, why: String) {
         self.report.unread_count += 1;
         if self.report.unread.len() < LISTED {
@@ -177,7 +191,9 @@ impl Findings {
 
     /// Whether anything that a snapshot might need is known to be lost.
     pub fn has_losses(&self) -> bool {
-        self.report.damage.iter().any(|damage| matches!(damage.object, Object::Pack(_) | Object::Blob(..)))
+        let named = |damage: &Damage| matches!(damage.object, Object::Pack(_) | Object::Blob(..));
+        // Past what is listed nobody knows what else there is.
+        self.report.damage_count > self.report.damage.len() as u64 || self.report.damage.iter().any(named)
     }
 
     pub fn number(&self, object: &Object) -> Option<usize> {

@@ -298,3 +298,21 @@ async fn flip(
     }
     store.tamper(key, sound);
 }
+
+/// More than are listed: which of them are is chance, that none of their snapshots is called whole is not.
+#[tokio::test]
+async fn past_what_is_listed_no_lost_tree_is_taken_for_whole() {
+    let mut story = Story::begin().await;
+    let whole = story.snapshot(files([("a", b"a")])).await;
+    let mut broken = std::collections::BTreeSet::new();
+    for n in 0..1_100_u16 {
+        let mut tree = [9; 32];
+        tree[..2].copy_from_slice(&n.to_be_bytes());
+        let snapshot = Snapshot::new(story.store.clock.now(), TreeId(tree));
+        broken.insert(story.repository.save_snapshot(&snapshot).await.unwrap());
+    }
+    let report = check(&open(&story.store).await, &STRUCTURE).await;
+    assert_eq!((report.damage.len(), report.damage_count), (1_000, 1_100));
+    assert!(!report.damaged_snapshots.contains(&whole));
+    assert_eq!(report.damaged_snapshots, broken);
+}

@@ -81,7 +81,7 @@ fn note(
             match findings.loss(&index, BlobKind::Tree, &id.into()) {
                 // The reading of packs or their listing has said it already.
                 Some(Object::Pack(_)) => Ok(()),
-                _ => findings.take(Object::Blob(BlobKind::Tree, id.into()), error),
+                _ => findings.take_tree(id, error),
             }
         }
     }
@@ -126,10 +126,11 @@ async fn touched(
             }
             Err(_) => {
                 let tree = Object::Blob(BlobKind::Tree, id.into());
-                let cause = findings.loss(&index.read().expect(NO_PANIC), BlobKind::Tree, &id.into()).unwrap_or(tree);
-                // A tree that could not be read this time is no loss.
-                let damage = findings.number(&cause).or_else(|| findings.number(&tree));
-                graph.losses.extend(damage.map(|damage| (number, Some(damage))));
+                let cause = findings.loss(&index.read().expect(NO_PANIC), BlobKind::Tree, &id.into());
+                // A tree that could not be read this time is no loss; one may be lost without being listed.
+                if cause.is_some() || findings.is_lost_tree(&id) {
+                    graph.losses.push((number, cause.and_then(|c| findings.number(&c)).or(findings.number(&tree))));
+                }
             }
         }
     })
