@@ -10,7 +10,7 @@ demo: setup ## the whole story on real servers, explained
 	$(CARGO) build --release --bin drydock
 	demo/run
 
-test: setup ## unit, integration and interoperability tests on real servers, and 24 kills and 40 power cuts
+test: setup ## unit, integration and interoperability tests on real servers, and 200 kills and 100 power cuts
 	$(CARGO) test
 
 lint: setup ## formatting, clippy, licences, sources, banned crates

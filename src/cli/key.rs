@@ -34,12 +34,21 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Show every key and which one is in use
+    #[command(after_long_help = "Examples:\n  drydock key list -f stack.yaml")]
     List,
     /// Let a further password open the repository
+    #[command(after_long_help = "\
+Examples:
+  drydock key add -f stack.yaml --new-password-file /etc/drydock/second-password
+  drydock key add -f stack.yaml --new-password-env SECOND_PASSWORD")]
     Add(NewPassword),
     /// Remove a key; its password opens nothing any more
+    ///
+    /// The key in use stays: it is the proof that somebody knows a password.
+    #[command(after_long_help = "Examples:\n  drydock key remove -f stack.yaml 3f9a1c2e")]
     Remove(Remove),
     /// Replace the password in use by another; point the Stack document to the new one afterwards
+    #[command(after_long_help = "Examples:\n  drydock key change -f stack.yaml --new-password-file /etc/drydock/new-password")]
     Change(NewPassword),
 }
 

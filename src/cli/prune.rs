@@ -1,5 +1,7 @@
 //! `drydock prune`
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::lock_wait::LockWait;
@@ -7,9 +9,12 @@ use super::output::Shown;
 use super::report::Failed;
 use super::session::Session;
 use super::{Done, human};
+use crate::failure::Failure;
 use crate::repository::prune::{MaxUnused, PruneSummary};
 use crate::repository::{Lock, LockKind};
+use crate::point::Home;
 use crate::stack::ByteSize;
+use crate::storage::Swept;
 
 /// Give back the space of what no recovery point needs
 ///
@@ -38,21 +43,41 @@ struct Pruned {
     dry_run: bool,
     #[serde(flatten)]
     summary: PruneSummary,
+    /// What interrupted writes had left behind in the store.
+    swept_objects: u64,
+    swept_bytes: u64,
 }
+
+/// What is younger may be what somebody is just writing: no single object takes a day.
+const LEFTOVER_AGE: Duration = Duration::from_hours(24);
 
 pub async fn run(args: &Args, session: &Session) -> Done {
     let home = session.home().await?;
     session.show_progress();
     let kind = if args.dry_run { LockKind::Shared } else { LockKind::Exclusive };
-    let work = async |lock: &Lock| -> Result<PruneSummary, Failed> {
+    let work = async |lock: &Lock| -> Result<(PruneSummary, Swept), Failed> {
         let plan = home.repository.plan_prune(lock, args.max_unused, &session.cx).await?;
         if args.dry_run {
-            return Ok(plan.summary);
+            return Ok((plan.summary, Swept::default()));
         }
-        Ok(home.repository.prune(plan, lock, &session.cx).await?)
+        let summary = home.repository.prune(plan, lock, &session.cx).await?;
+        Ok((summary, sweep(&home).await))
     };
-    let summary = home.locked(kind, args.lock.lock_wait, &session.cx, work).await?;
-    session.print(&Pruned { dry_run: args.dry_run, summary })
+    let (summary, swept) = home.locked(kind, args.lock.lock_wait, &session.cx, work).await?;
+    let Swept { objects: swept_objects, bytes: swept_bytes } = swept;
+    session.print(&Pruned { dry_run: args.dry_run, summary, swept_objects, swept_bytes })
+}
+
+/// The repository is pruned already; leftovers that stay cost space and nothing else.
+async fn sweep(home: &Home) -> Swept {
+    match home.store.sweep(LEFTOVER_AGE).await {
+        Ok(swept) => swept,
+        Err(error) => {
+            let hint = error.hint().unwrap_or_default();
+            tracing::warn!(%error, hint, "what interrupted writes have left could not be removed");
+            Swept::default()
+        }
+    }
 }
 
 impl Shown for Pruned {
@@ -73,6 +98,10 @@ impl Shown for Pruned {
             let packs = human::count(summary.repacked_packs, "pack");
             let (from, to) = (ByteSize(summary.repacked_bytes), ByteSize(summary.repacked_to_bytes));
             text += &format!("{packs} {would}repacked, {from} to {to}\n");
+        }
+        if self.swept_objects > 0 {
+            let (left, bytes) = (human::count(self.swept_objects, "leftover"), ByteSize(self.swept_bytes));
+            text += &format!("{left} of interrupted writes, {bytes}, removed\n");
         }
         text + &format!(
             "{verb} {}; {} stay unused\n",

@@ -27,6 +27,10 @@ enum Command {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  drydock repair index -f stack.yaml                     what can be read of the index and fits the packs stays
+  drydock repair index -f stack.yaml --read-all-packs    as if there had never been an index")]
 struct Index {
     /// Believe no index file: read every pack's header
     #[arg(long)]

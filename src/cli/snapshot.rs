@@ -43,7 +43,7 @@ pub struct Args {
     #[arg(long)]
     no_self_check: bool,
     /// zstd's level, 1 (fast) to 19 (small)
-    #[arg(long, value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=19))]
+    #[arg(long, value_name = "LEVEL", default_value_t = WriterOptions::default().compression_level, value_parser = clap::value_parser!(i32).range(1..=19))]
     compression: i32,
     #[command(flatten)]
     lock: LockWait,
@@ -85,7 +85,7 @@ async fn dry_run(args: &Args, home: &Home, session: &Session) -> Done {
 
 async fn planned(args: &Args, home: &Home) -> Result<SnapshotPlan, Failed> {
     let points = load(&home.repository, &home.stack.name).await?;
-    let plan = plan(&home.stack, &args.data, points.latest().ok())?;
+    let plan = plan(&home.stack, &args.data, points.newest_complete().ok())?;
     Ok(SnapshotPlan { reread: args.reread, ..plan })
 }
 

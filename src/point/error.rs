@@ -1,3 +1,5 @@
+use jiff::Timestamp;
+
 use crate::failure::{Category, Failure};
 use crate::repository::RepositoryError;
 use crate::stack::{Name, SecretError};
@@ -29,6 +31,12 @@ pub enum PointError {
     NoneComplete { stack: Name },
     #[error("every complete recovery point of the stack `{stack}` is broken; the newest: {why}")]
     AllBroken { stack: Name, why: String },
+    #[error("recovery point {id} is kept {former}; that would be shortened")]
+    Shortens { id: String, former: String },
+    #[error("the only complete recovery point is {id}, a safety point of what a restore replaced")]
+    OnlySafety { id: String },
+    #[error("recovery point {id} is dated {time:.0}, but this machine's clock says {now:.0}: one of them is wrong")]
+    AllAhead { id: String, time: Timestamp, now: Timestamp },
     #[error("`{wanted}` is the beginning of {} recovery points: {}", found.len(), found.join(", "))]
     Ambiguous { wanted: String, found: Vec<String> },
     #[error("recovery point {id} is broken: {why}")]
@@ -50,6 +58,9 @@ impl Failure for PointError {
             | Self::OtherStack { .. }
             | Self::NotFound { .. }
             | Self::NoneComplete { .. }
+            | Self::OnlySafety { .. }
+            | Self::Shortens { .. }
+            | Self::AllAhead { .. }
             | Self::Ambiguous { .. } => Category::Usage,
         }
     }
@@ -70,6 +81,11 @@ impl Failure for PointError {
             }
             Self::NotFound { .. } => Some("see which there are with `drydock points -f FILE`".into()),
             Self::NoneComplete { .. } => Some("take one with `drydock snapshot -f FILE`".into()),
+            Self::Shortens { id, .. } => {
+                Some(format!("if nobody needs it for longer, first `drydock points unkeep -f FILE {id}`"))
+            }
+            Self::OnlySafety { id } => Some(format!("if it is what you want, name it: `--point {id}`")),
+            Self::AllAhead { id, .. } => Some(format!("set the clock, best by NTP, or name the point: `--point {id}`")),
             Self::Ambiguous { .. } => Some("write more of the id".into()),
         }
     }

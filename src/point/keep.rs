@@ -1,6 +1,8 @@
 //! `keep.json`: a person's word that a recovery point stays, in a snapshot of its own so that it is encrypted, whole or
 //! not there, and goes with one `unkeep`. Format version 1.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +33,11 @@ impl Keep {
         self.until.is_none_or(|until| now < until)
     }
 
+    /// Whether it ends later than one until `until` would.
+    fn outlasts(&self, until: Option<Timestamp>) -> bool {
+        until.is_some_and(|until| self.until.is_none_or(|own| own > until))
+    }
+
     async fn store(&self, repository: &Repository, writer: &Writer, stack: &Name) -> Result<SnapshotId, PointError> {
         let json = serde_json::to_vec_pretty(self).expect("names, numbers and texts are JSON");
         let tree = folder(writer, self.time, vec![(Self::FILE, json)]).await?;
@@ -54,10 +61,21 @@ impl Keep {
     }
 }
 
-/// Keeps `point`; a former keep of it is replaced. The caller holds a shared lock.
+/// For people: `for ever by root@papg-0: before the audit`.
+impl fmt::Display for Keep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.until {
+            None => f.write_str("for ever")?,
+            Some(until) => write!(f, "until {until:.0}")?,
+        }
+        write!(f, " by {}: {}", self.by, self.reason)
+    }
+}
+
+/// Keeps `point`; a former keep of it is replaced by one that lasts at least as long. The caller holds a shared lock.
 ///
 /// # Errors
-/// When the repository cannot be written.
+/// `Shortens` where somebody has kept it for longer; when the repository cannot be written.
 pub async fn keep(
     home: &Home,
     point: &Point,
@@ -65,6 +83,9 @@ pub async fn keep(
     until: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<Keep, PointError> {
+    if let Some(former) = point.keep.as_ref().filter(|former| former.holds(now) && former.outlasts(until)) {
+        return Err(PointError::Shortens { id: point.id.to_string(), former: former.to_string() });
+    }
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let keep = Keep {
         format_version: Keep::FORMAT_VERSION,

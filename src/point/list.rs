@@ -48,7 +48,7 @@ pub struct Point {
     pub time: Timestamp,
     pub state: State,
     /// `None` only when it is broken or newer.
-    record: Option<PointRecord>,
+    pub(super) record: Option<PointRecord>,
     /// The members' snapshots that are there, by data set.
     pub members: BTreeMap<Name, SnapshotId>,
     pub keep: Option<Keep>,

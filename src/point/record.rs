@@ -84,6 +84,8 @@ pub struct ReferenceRecord {
 }
 
 impl PointRecord {
+    /// How the reason of a safety point begins; the run follows.
+    pub const SAFETY: &str = "safety before ";
     pub const FORMAT_VERSION: u32 = 1;
     /// Its name in the point's snapshot.
     pub const FILE: &str = "point.json";
@@ -103,6 +105,12 @@ impl PointRecord {
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec_pretty(self).expect("names, numbers and texts are JSON")
+    }
+
+    /// Taken by a restore, of what it was about to replace.
+    #[must_use]
+    pub fn is_safety(&self) -> bool {
+        self.reason.as_ref().is_some_and(|reason| reason.starts_with(Self::SAFETY))
     }
 
     /// Whether every data set of the stack is in it.

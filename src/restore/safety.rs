@@ -10,8 +10,8 @@ use crate::snapshot::{self, Options, SnapshotError};
 pub async fn point(home: &Home, plan: &RestorePlan, cx: &Context) -> Result<PointRecord, RestoreError> {
     let points = load(&home.repository, &home.stack.name).await?;
     let take = async {
-        let mut wanted = snapshot::plan(&home.stack, &[], points.latest().ok())?;
-        wanted.reason = Some(format!("safety before {}", plan.run));
+        let mut wanted = snapshot::plan(&home.stack, &[], points.newest_complete().ok())?;
+        wanted.reason = Some(format!("{}{}", PointRecord::SAFETY, plan.run));
         let prepared = snapshot::prepare(wanted, cx).await?;
         snapshot::snapshot(home, prepared, Options::default(), cx).await
     };

@@ -5,6 +5,7 @@ mod support;
 
 mod heal;
 mod kind;
+mod points;
 mod refusals;
 mod restores;
 mod stop;

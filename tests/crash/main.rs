@@ -23,7 +23,7 @@ fn number(name: &str, default: u64) -> u64 {
 
 #[test]
 fn kill_at_random_instants() {
-    let (seed, kills) = (number("SEED", 1), number("N", 24));
+    let (seed, kills) = (number("SEED", 1), number("N", 200));
     println!("SEED={seed} N={kills}");
     let mut random = SmallRng::seed_from_u64(seed);
     let mut world = World::new(&mut random);

@@ -27,7 +27,7 @@ type Anything = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cut_the_power_at_random_instants() {
-    let (seed, cuts) = (crate::number("SEED", 1), crate::number("CUTS", 40));
+    let (seed, cuts) = (crate::number("SEED", 1), crate::number("CUTS", 100));
     println!("SEED={seed}, {cuts} power cuts");
     let mut random = SmallRng::seed_from_u64(seed);
     let mut world = World::new(&mut random).await;
@@ -151,7 +151,7 @@ impl World {
 async fn take(home: &Home, cx: &Context) -> Anything {
     let lock = home.repository.lock(LockKind::Shared, std::time::Duration::ZERO, cx).await?;
     let points = load(&home.repository, &home.stack.name).await?;
-    let prepared = prepare(plan(&home.stack, &[], points.latest().ok())?, cx).await?;
+    let prepared = prepare(plan(&home.stack, &[], points.newest_complete().ok())?, cx).await?;
     let options = Options { writer: WriterOptions::default() };
     let taken = snapshot(home, prepared, options, cx).await;
     let released = lock.release().await;

@@ -9,6 +9,10 @@ use crate::point::{How, PointId, SetDiff, diff, load};
 use crate::stack::Name;
 
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  drydock points diff -f stack.yaml 3f9a latest
+  drydock points diff -f stack.yaml 3f9a 77aa --data chatwoot-uploads")]
 pub struct Args {
     /// The former point: the beginning of its id, or `latest`
     from: String,
@@ -29,7 +33,8 @@ struct Result {
 pub async fn run(args: &Args, session: &Session) -> Done {
     let home = session.home().await?;
     let points = load(&home.repository, &home.stack.name).await?;
-    let (from, to) = (points.find(&args.from)?, points.find(&args.to)?);
+    let now = session.cx.clock.now();
+    let (from, to) = (points.find(&args.from, now)?, points.find(&args.to, now)?);
     let mut data = diff(&home, from.record()?, to.record()?).await?;
     data.retain(|diff| args.data.is_empty() || args.data.contains(&diff.data));
     session.print(&Result { from: from.id, to: to.id, data })

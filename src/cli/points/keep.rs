@@ -15,6 +15,13 @@ use crate::repository::{Lock, LockKind};
 use crate::stack::duration;
 
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  drydock points keep -f stack.yaml 3f9a --reason 'before the audit'                        for ever
+  drydock points keep -f stack.yaml latest --reason 'before the move' --until 2027-06-30
+  drydock points keep -f stack.yaml 3f9a --reason 'ticket 4711' --until 90d
+
+A keep is never shortened: `unkeep` first.")]
 pub struct KeepArgs {
     /// The beginning of the point's id, or `latest`
     point: String,
@@ -29,6 +36,9 @@ pub struct KeepArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  drydock points unkeep -f stack.yaml 3f9a")]
 pub struct UnkeepArgs {
     /// The beginning of the point's id, or `latest`
     point: String,
@@ -41,6 +51,8 @@ pub struct UnkeepArgs {
 struct Result {
     point: PointId,
     kept: Option<Keep>,
+    /// What kept it until now.
+    former: Option<Keep>,
 }
 
 pub async fn keep_point(args: &KeepArgs, session: &Session) -> Done {
@@ -48,8 +60,8 @@ pub async fn keep_point(args: &KeepArgs, session: &Session) -> Done {
     let until = args.until.as_deref().map(|text| until(text, now, &TimeZone::system())).transpose()?;
     let home = session.home().await?;
     let work = async |_: &Lock| store(args, until, now, &home).await;
-    let kept = home.locked(LockKind::Shared, args.lock.lock_wait, &session.cx, work).await?;
-    session.print(&Result { point: kept.point, kept: Some(kept) })
+    let (kept, former) = home.locked(LockKind::Shared, args.lock.lock_wait, &session.cx, work).await?;
+    session.print(&Result { point: kept.point, kept: Some(kept), former })
 }
 
 async fn store(
@@ -57,22 +69,22 @@ async fn store(
     until: Option<Timestamp>,
     now: Timestamp,
     home: &Home,
-) -> std::result::Result<Keep, Failed> {
+) -> std::result::Result<(Keep, Option<Keep>), Failed> {
     let points = load(&home.repository, &home.stack.name).await?;
-    let point = points.find(&args.point)?;
-    Ok(keep(home, point, &args.reason, until, now).await?)
+    let point = points.find(&args.point, now)?;
+    Ok((keep(home, point, &args.reason, until, now).await?, point.keep.clone()))
 }
 
 pub async fn unkeep(args: &UnkeepArgs, session: &Session) -> Done {
     let home = session.home().await?;
-    let work = async |_: &Lock| -> std::result::Result<PointId, Failed> {
+    let work = async |_: &Lock| -> std::result::Result<(PointId, Option<Keep>), Failed> {
         let points = load(&home.repository, &home.stack.name).await?;
-        let point = points.find(&args.point)?;
+        let point = points.find(&args.point, session.cx.clock.now())?;
         remove(&home, point).await?;
-        Ok(point.id)
+        Ok((point.id, point.keep.clone()))
     };
-    let point = home.locked(LockKind::Shared, args.lock.lock_wait, &session.cx, work).await?;
-    session.print(&Result { point, kept: None })
+    let (point, former) = home.locked(LockKind::Shared, args.lock.lock_wait, &session.cx, work).await?;
+    session.print(&Result { point, kept: None, former })
 }
 
 /// A day ends when it ends in the machine's time zone.
@@ -95,12 +107,16 @@ fn until(text: &str, now: Timestamp, zone: &TimeZone) -> std::result::Result<Tim
 
 impl Shown for Result {
     fn text(&self) -> String {
-        match &self.kept {
+        let text = match &self.kept {
             None => format!("recovery point {} is under the retention rules again\n", self.point.short()),
             Some(keep) => {
                 let until = keep.until.map_or("for ever".into(), |until| format!("until {}", human::instant(until)));
                 format!("recovery point {} is kept {until}: {}\n", self.point.short(), keep.reason)
             }
+        };
+        match &self.former {
+            None => text,
+            Some(former) => text + &format!("it was kept {former}\n"),
         }
     }
 }

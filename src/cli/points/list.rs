@@ -57,7 +57,7 @@ struct Row {
 
 impl List {
     fn of(points: &Points, objectives: Objectives, now: Timestamp) -> Self {
-        let oldest = points.latest().and_then(Point::record).map(|record| record.oldest_instant()).ok();
+        let oldest = points.newest_complete().and_then(Point::record).map(|record| record.oldest_instant()).ok();
         Self {
             stack: points.stack.clone(),
             points: points.points.iter().map(|point| Row::of(point, now)).collect(),

@@ -15,7 +15,7 @@ pub use show::Details;
 /// List, show, compare and keep recovery points
 ///
 /// Without a subcommand the points are listed. A point is named by the beginning of its id, or `latest`: the newest
-/// that is complete.
+/// that is complete, without the safety points that restores take and without any that is dated in the future.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:

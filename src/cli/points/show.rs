@@ -13,6 +13,10 @@ use crate::snapshot::Taken;
 use crate::stack::ByteSize;
 
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  drydock points show -f stack.yaml latest
+  drydock points show -f stack.yaml 3f9a -o json")]
 pub struct Args {
     /// The beginning of the point's id, or `latest`
     point: String,
@@ -32,8 +36,8 @@ pub struct Details {
 pub async fn run(args: &Args, session: &Session) -> Done {
     let home = session.home().await?;
     let points = load(&home.repository, &home.stack.name).await?;
-    let point = points.find(&args.point)?;
     let now = session.cx.clock.now();
+    let point = points.find(&args.point, now)?;
     session.print(&Details {
         state: point.state.word(),
         snapshot: point.snapshot,

@@ -149,7 +149,7 @@ async fn show(home: &Home, plan: &RestorePlan, session: &Session) -> Done {
 async fn planned(args: &Args, point: &str, home: &Home, session: &Session) -> Result<RestorePlan, Failed> {
     let target = target(&args.target, &args.data, &home.stack)?;
     let points = load(&home.repository, &home.stack.name).await?;
-    let point = points.find(point)?;
+    let point = points.find(point, session.cx.clock.now())?;
     let options = Options { roles: args.roles, allow_not_empty: args.allow_not_empty };
     let run = run_name(&home.stack.name, session.cx.clock.now());
     Ok(plan(&home.stack, point, &args.data, target, options, run)?)

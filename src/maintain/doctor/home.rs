@@ -82,7 +82,7 @@ fn recovery_points(stack: &Stack, points: &Points, cx: &Context) -> Vec<Finding>
             findings.push(Finding::warning(SUBJECT, format!("{} is broken: {why}", point.id.short()), fix));
         }
     }
-    let Ok(record) = points.latest().and_then(|latest| latest.record()) else {
+    let Ok(record) = points.newest_complete().and_then(|latest| latest.record()) else {
         let fix = "take one with `drydock snapshot -f FILE`";
         findings.push(Finding::warning(SUBJECT, "there is no complete recovery point yet", fix));
         return findings;

@@ -1,6 +1,6 @@
 //! Which recovery points go, and why. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -70,12 +70,13 @@ pub fn policy(retention: &Retention) -> Policy {
 /// Decides at `now`, with days and weeks as `zone` has them.
 #[must_use]
 pub fn plan(points: &Points, policy: &Policy, now: Timestamp, zone: &TimeZone) -> ForgetPlan {
-    let last_complete = points.latest().map(|point| point.id).ok();
+    let latest = [points.newest_complete(), points.latest(now)];
+    let latest: BTreeSet<PointId> = latest.into_iter().flatten().map(|point| point.id).collect();
     let (complete, others): (Vec<&Point>, Vec<&Point>) = points.points.iter().partition(|point| point.is_complete());
     let by_id: BTreeMap<PointId, &Point> = points.points.iter().map(|point| (point.id, point)).collect();
     let mut fates = Vec::new();
     for series in [complete, others] {
-        let candidates: Vec<_> = series.iter().map(|point| candidate(point, last_complete, now)).collect();
+        let candidates: Vec<_> = series.iter().map(|point| candidate(point, &latest, now)).collect();
         for decision in decide(policy, &candidates, now, zone) {
             let point = by_id[&decision.id];
             fates.push(Fate {
@@ -105,9 +106,9 @@ pub fn plan(points: &Points, policy: &Policy, now: Timestamp, zone: &TimeZone) -
     }
 }
 
-fn candidate(point: &Point, last_complete: Option<PointId>, now: Timestamp) -> Candidate<PointId> {
+fn candidate(point: &Point, latest: &BTreeSet<PointId>, now: Timestamp) -> Candidate<PointId> {
     let mut protected = Vec::new();
-    if last_complete == Some(point.id) {
+    if latest.contains(&point.id) {
         protected.push("last complete".to_owned());
     }
     if let Some(keep) = point.keep.as_ref().filter(|keep| keep.holds(now)) {
