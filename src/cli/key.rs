@@ -48,7 +48,9 @@ Examples:
     #[command(after_long_help = "Examples:\n  drydock key remove -f stack.yaml 3f9a1c2e")]
     Remove(Remove),
     /// Replace the password in use by another; point the Stack document to the new one afterwards
-    #[command(after_long_help = "Examples:\n  drydock key change -f stack.yaml --new-password-file /etc/drydock/new-password")]
+    #[command(
+        after_long_help = "Examples:\n  drydock key change -f stack.yaml --new-password-file /etc/drydock/new-password"
+    )]
     Change(NewPassword),
 }
 

@@ -10,9 +10,9 @@ use super::report::Failed;
 use super::session::Session;
 use super::{Done, human};
 use crate::failure::Failure;
+use crate::point::Home;
 use crate::repository::prune::{MaxUnused, PruneSummary};
 use crate::repository::{Lock, LockKind};
-use crate::point::Home;
 use crate::stack::ByteSize;
 use crate::storage::Swept;
 

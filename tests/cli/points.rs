@@ -33,7 +33,11 @@ fn a_keep_is_never_shortened_by_another() {
     assert!(longer.stdout.contains("is kept for ever: why\nit was kept until "), "{}", longer.stdout);
     let shorter = keep(&["--until", "1d"]);
     assert_eq!(shorter.code, 2);
-    assert!(shorter.stderr.contains("is kept for ever by ") && shorter.stderr.contains("points unkeep"), "{}", shorter.stderr);
+    assert!(
+        shorter.stderr.contains("is kept for ever by ") && shorter.stderr.contains("points unkeep"),
+        "{}",
+        shorter.stderr
+    );
     assert!(world.json(&["points"])["points"][0]["kept"]["until"].is_null());
     assert_eq!(world.run(&["points", "unkeep", "latest"]).code, 0);
     assert_eq!(keep(&["--until", "1d"]).code, 0);
