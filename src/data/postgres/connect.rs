@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use tokio::task::JoinHandle;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{SslMode, SslNegotiation};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{CancelToken, Client, Row, SimpleQueryMessage};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::{self, PostgresError};
 use super::tls;
 use super::version::Version;
+use super::wire::Connector;
 use crate::stack::{PostgresSpec, Secret, Tls};
 
 /// A server that does not answer the first packet within this is not there.
@@ -34,7 +34,21 @@ pub struct Server {
     tls: Tls,
     ca_file: Option<PathBuf>,
     lock_timeout: Option<Duration>,
-    connector: MakeRustlsConnect,
+    connector: Connector,
+}
+
+/// How a session speaks to its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Plain,
+    Tls,
+}
+
+struct LoggedIn {
+    client: Client,
+    connection: JoinHandle<()>,
+    /// The one it was made with: cancelling takes the same way.
+    connector: Connector,
 }
 
 impl fmt::Debug for Server {
@@ -79,9 +93,9 @@ impl Server {
     /// # Errors
     /// Every way in which a login fails has its own error; a server below 9.5 or above what is known is refused.
     pub async fn connect(&self, database: &str) -> Result<Session, PostgresError> {
-        let (client, connection) = self.log_in(database).await?;
+        let LoggedIn { client, connection, connector } = self.log_in(database).await?;
         let mut session = Session {
-            cancel: client.cancel_token(),
+            canceller: Canceller { token: client.cancel_token(), connector },
             client,
             connection,
             server: self.clone(),
@@ -121,44 +135,49 @@ impl Server {
         sql
     }
 
-    async fn log_in(&self, database: &str) -> Result<(Client, JoinHandle<()>), PostgresError> {
-        let (first, fallback) = match self.tls {
-            Tls::Disable => (SslMode::Disable, None),
-            Tls::Prefer => (SslMode::Prefer, Some(SslMode::Disable)),
-            Tls::Require | Tls::VerifyFull => (SslMode::Require, None),
-        };
-        let refused = match self.log_in_with(database, first).await {
+    async fn log_in(&self, database: &str) -> Result<LoggedIn, PostgresError> {
+        let first = if self.tls == Tls::Disable { Way::Plain } else { Way::Tls };
+        let mut refused = match self.log_in_by(first, database).await {
             Ok(done) => return Ok(done),
             Err(error) => error,
         };
-        // As libpq does: `prefer` tries again without where the handshake fails or pg_hba.conf wants no TLS.
-        if let Some(mode) = fallback.filter(|_| tls_failed(&refused) || sqlstate(&refused) == "28000")
-            && let Ok(done) = self.log_in_with(database, mode).await
-        {
-            return Ok(done);
+        // As libpq does: `prefer` tries again without where TLS cannot be had or pg_hba.conf wants none.
+        let no_tls = tls_failed(&refused);
+        if self.tls == Tls::Prefer && (no_tls || sqlstate(&refused) == "28000") {
+            match self.log_in_by(Way::Plain, database).await {
+                Ok(done) => return Ok(done),
+                Err(error) if no_tls => refused = error,
+                Err(_) => {} // the server spoke already: its first answer is the better one
+            }
         }
         Err(self.why_not(database, &refused))
     }
 
-    async fn log_in_with(
-        &self,
-        database: &str,
-        mode: SslMode,
-    ) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
+    async fn log_in_by(&self, way: Way, database: &str) -> Result<LoggedIn, tokio_postgres::Error> {
         let mut config = tokio_postgres::Config::new();
         config.host(&self.host).port(self.port).user(&self.user).dbname(database).application_name(APPLICATION);
-        config.ssl_mode(mode).connect_timeout(CONNECT_TIMEOUT).keepalives_idle(KEEPALIVE);
+        config.connect_timeout(CONNECT_TIMEOUT).keepalives_idle(KEEPALIVE);
         if let Some(password) = &self.password {
             config.password(password.expose_secret());
         }
-        let (client, connection) = config.connect(self.connector.clone()).await?;
+        let connector = match way {
+            Way::Tls => self.connector.clone(),
+            Way::Plain => Connector::plain(),
+        };
+        match way {
+            Way::Tls => config.ssl_mode(SslMode::Require),
+            // tokio-postgres knows of nothing between it and a unix socket
+            Way::Plain if self.host.starts_with('/') => config.ssl_mode(SslMode::Disable),
+            Way::Plain => config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct),
+        };
+        let (client, connection) = config.connect(connector.clone()).await?;
         // Ends with the client. An error reaches the client too, as "closed".
         let connection = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(reason = error::reason(&error), "a connection to PostgreSQL ended");
             }
         });
-        Ok((client, connection))
+        Ok(LoggedIn { client, connection, connector })
     }
 
     fn why_not(&self, database: &str, error: &tokio_postgres::Error) -> PostgresError {
@@ -229,7 +248,7 @@ fn tls_failed(error: &tokio_postgres::Error) -> bool {
 /// One session, logged in to one database. Dropping it closes the connection.
 pub struct Session {
     client: Client,
-    cancel: CancelToken,
+    canceller: Canceller,
     pub server: Server,
     pub database: String,
     pub version: Version,
@@ -332,13 +351,13 @@ impl Session {
     /// Asks the server to end what this session runs now; the session stays. A request that does not arrive is no
     /// failure: dropping the session ends it too, at the server's next write.
     pub async fn cancel_running(&self) {
-        let _ = tokio::time::timeout(CONNECT_TIMEOUT, self.cancel.cancel_query(self.server.connector.clone())).await;
+        self.canceller.cancel().await;
     }
 
     /// Something that can cancel what this session runs from another task.
     #[must_use]
     pub fn canceller(&self) -> Canceller {
-        Canceller { token: self.cancel.clone(), connector: self.server.connector.clone() }
+        self.canceller.clone()
     }
 
     /// Refuses poolers that hand statements of one session to several server connections, or one server connection to
@@ -367,7 +386,7 @@ impl Session {
 #[derive(Clone)]
 pub struct Canceller {
     token: CancelToken,
-    connector: MakeRustlsConnect,
+    connector: Connector,
 }
 
 impl fmt::Debug for Canceller {

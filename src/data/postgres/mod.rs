@@ -18,6 +18,7 @@ pub mod stop;
 mod tls;
 pub mod tools;
 pub mod version;
+mod wire;
 
 pub use capture::{OpenSource, open};
 pub use doctor::doctor;

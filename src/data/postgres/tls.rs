@@ -11,6 +11,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::PostgresError;
+use super::wire::Connector;
 use crate::stack::Tls;
 
 /// Bundles of authorities as distributions place them; libpq before 16 has no word for "the system's".
@@ -25,7 +26,7 @@ pub(super) const SYSTEM_BUNDLES: [&str; 4] = [
 ///
 /// # Errors
 /// `Tls` where `verify-full` finds no authority to trust.
-pub(super) fn connector(mode: Tls, ca_file: Option<&Path>, address: &str) -> Result<MakeRustlsConnect, PostgresError> {
+pub(super) fn connector(mode: Tls, ca_file: Option<&Path>, address: &str) -> Result<Connector, PostgresError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
     let builder = builder.map_err(|e| PostgresError::Tls { address: address.to_owned(), reason: e.to_string() })?;
@@ -35,7 +36,7 @@ pub(super) fn connector(mode: Tls, ca_file: Option<&Path>, address: &str) -> Res
         let verifier = Arc::new(AnyCertificate { provider });
         builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
     };
-    Ok(MakeRustlsConnect::new(config))
+    Ok(Connector::tls(MakeRustlsConnect::new(config)))
 }
 
 fn authorities(ca_file: Option<&Path>, address: &str) -> Result<RootCertStore, PostgresError> {

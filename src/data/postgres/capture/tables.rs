@@ -146,8 +146,8 @@ impl Work {
         let sql = plan::statement(&self.exported.relations[piece.relation], piece, &self.exported.encoding);
         let mut copy = CopyOut::start(session, what, &sql).await?;
         while let Some(rows) = copy.next().await? {
-            digester.update(&rows);
-            file.write(&rows).await?;
+            digester.update(rows);
+            file.write(rows).await?;
             self.progress.add_bytes(rows.len() as u64);
         }
         Ok(())
