@@ -64,7 +64,7 @@ impl TlsConnect<Socket> for Connecting {
     fn connect(self, socket: Socket) -> Self::Future {
         Box::pin(async move {
             let channel = match self.0 {
-                Some(tls) => Channel::Tls(tls.connect(socket).await?),
+                Some(tls) => Channel::Tls(Box::new(tls.connect(socket).await?)),
                 None => Channel::Plain(socket),
             };
             Ok(Merged::new(channel))
@@ -74,7 +74,7 @@ impl TlsConnect<Socket> for Connecting {
 
 pub(super) enum Channel {
     Plain(Socket),
-    Tls(RustlsStream),
+    Tls(Box<RustlsStream>),
 }
 
 impl TlsStream for Merged<Channel> {
