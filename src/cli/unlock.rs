@@ -46,12 +46,17 @@ impl Shown for Removed {
         for (lock, removed) in locks {
             let state = match lock.state {
                 LockState::Live => "live",
+                LockState::Ahead => "dated in the future",
                 LockState::Stale => "stale",
                 LockState::Dead => "dead",
             };
             let age = duration::human(std::time::Duration::from_secs(lock.age_seconds));
             table.row([lock.id.short(), state.into(), age, lock.holder.clone(), removed.into()]);
         }
-        table.text()
+        let mut text = table.text();
+        if self.left.iter().any(|lock| lock.state == LockState::Ahead) {
+            text += "a lock that is dated in the future does not grow old: when nobody holds it, `drydock unlock -f FILE --all`\n";
+        }
+        text
     }
 }

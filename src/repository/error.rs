@@ -88,7 +88,8 @@ impl Failure for RepositoryError {
             Self::Missing { .. } => Some("create it with `drydock init -f FILE`".into()),
             Self::Version { .. } => Some("bring it to version 2 with `restic migrate upgrade_repo_v2`".into()),
             Self::Locked { .. } => Some(
-                "wait for the other to finish, or run `drydock unlock -f FILE` when it is certain that it is dead"
+                "wait for the other to finish, or run `drydock unlock -f FILE` when it is certain that it is dead \
+                 (with --all for a lock that is dated in the future)"
                     .into(),
             ),
             Self::LockLost { .. } => Some("run the same command again; nothing half-done is listed".into()),

@@ -37,6 +37,9 @@ pub use document::{LockInfo, LockState};
 /// A lock that has not been refreshed for this long is dead. restic's number (`StaleLockTimeout`).
 const STALE: SignedDuration = SignedDuration::from_mins(30);
 
+/// A lock file that is this much younger than now was written while the store's clock was wrong.
+const AHEAD: SignedDuration = SignedDuration::from_mins(10);
+
 /// The first pause of one who waits, doubled up to the longest: a short command's lock is gone soon, and a long one's
 /// should not cost the store a request a second.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -100,7 +103,7 @@ impl Repository {
         let now = cx.clock.now();
         let young = |seen: &&Seen| seen.conflicts(kind) && now.duration_since(seen.file.modified) <= STALE;
         if let Some(blocker) = others.iter().find(young) {
-            return Ok(Attempt::Conflict(blocker.holder()));
+            return Ok(Attempt::Conflict(blocker.holder_at(now)));
         }
         let lock = self.write_lock(kind, cx).await?;
         match self.look_again(kind, &lock).await {
@@ -142,7 +145,7 @@ impl Repository {
             let mut removed = false;
             for other in seen.iter().filter(|seen| !lock.kept.is_own(seen.id()) && seen.conflicts(kind)) {
                 if !other.is_stale(store_now) {
-                    return Ok(Some(other.holder()));
+                    return Ok(Some(other.holder_at(store_now)));
                 }
                 tracing::warn!(lock = %other.id(), holder = %other.holder(), "removing a stale lock");
                 self.remove_file(FileKind::Lock, &other.file.id).await?;
@@ -184,9 +187,18 @@ impl Repository {
     }
 
     /// Every lock, with its age by the store's clock and what is known about its holder. Writes and removes a shared
-    /// lock of its own: there is no other way to ask a store for the time.
+    /// lock of its own: there is no other way to ask a store for the time. Where it takes none (it is full, or these
+    /// credentials may only read), this machine's clock has to do, which is said.
     pub async fn locks(&self, cx: &Context) -> Result<Vec<LockInfo>, RepositoryError> {
-        let probe = self.write_lock(LockKind::Shared, cx).await?;
+        let probe = match self.write_lock(LockKind::Shared, cx).await {
+            Ok(probe) => probe,
+            Err(RepositoryError::Storage(error)) => {
+                tracing::warn!(%error, "the store takes no lock file; ages of locks are by this machine's clock");
+                let (now, seen) = (cx.clock.now(), self.survey().await?);
+                return Ok(seen.iter().map(|seen| seen.info(now)).collect());
+            }
+            Err(error) => return Err(error),
+        };
         let seen = self.survey().await;
         let own: Vec<LockId> = probe.kept.ids();
         probe.release().await?;
@@ -203,7 +215,7 @@ impl Repository {
     /// `all` ends the protection of whoever still works: only when it is certain that nobody does.
     pub async fn unlock(&self, all: bool, cx: &Context) -> Result<Vec<LockInfo>, RepositoryError> {
         let mut removed = self.locks(cx).await?;
-        removed.retain(|lock| all || lock.state != LockState::Live);
+        removed.retain(|lock| all || matches!(lock.state, LockState::Stale | LockState::Dead));
         for lock in &removed {
             self.remove_file(FileKind::Lock, &lock.id.0).await?;
         }
@@ -235,7 +247,7 @@ impl Seen {
     }
 
     fn is_of_a_dead_process(&self) -> bool {
-        self.document.as_ref().is_some_and(|d| Machine::this().knows_dead(d))
+        self.document.as_ref().is_some_and(|d| Machine::this().knows_dead(d, self.file.modified))
     }
 
     /// Older than [`STALE`] by the store's clock, and not of a process that is seen alive on this machine: when the
@@ -252,12 +264,26 @@ impl Seen {
         }
     }
 
+    /// Dated later than any right clock could say: it does not age until the clock has come there.
+    fn is_ahead_of(&self, now: Timestamp) -> bool {
+        self.file.modified.duration_since(now) > AHEAD
+    }
+
+    /// The holder, and that its lock will not grow old by itself.
+    fn holder_at(&self, now: Timestamp) -> String {
+        match self.is_ahead_of(now) {
+            true => format!("{}, which is dated in the future ({:.0})", self.holder(), self.file.modified),
+            false => self.holder(),
+        }
+    }
+
     fn info(&self, store_now: Timestamp) -> LockInfo {
         let dead =
             self.is_of_a_dead_process() || self.document.as_ref().is_some_and(|d| Machine::this().believes_dead(d));
         let state = match () {
             () if dead => LockState::Dead,
             () if self.is_stale(store_now) => LockState::Stale,
+            () if self.is_ahead_of(store_now) => LockState::Ahead,
             () => LockState::Live,
         };
         let age = store_now.duration_since(self.file.modified).max(SignedDuration::ZERO);

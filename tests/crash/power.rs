@@ -51,7 +51,8 @@ async fn cut_the_power_at_random_instants() {
             Err(_) => reached += 1,
         }
         disk.cut_power();
-        // The process that held the lock is this one and lives; after a real power cut it would be known to be dead.
+        // The process that held the lock is this one and lives, so nobody takes it for dead. That a lock of before a
+        // reboot is known to be dead is held by the tests of `repository::lock::machine`.
         world.restic().run(&["unlock", "--remove-all"]);
         world.judge();
         world.operate(kind, LocalStore::open(world.path("store")).await).await.expect("the next run finishes the job");

@@ -65,12 +65,18 @@ async fn locks(home: &Home, cx: &Context) -> Vec<Finding> {
         Ok(locks) => locks,
         Err(error) => return vec![problem("the locks cannot be looked at", &error)],
     };
-    let dead = locks.iter().filter(|lock| lock.state != LockState::Live).count();
-    if dead == 0 {
-        return Vec::new();
+    let count = |states: &[LockState]| locks.iter().filter(|lock| states.contains(&lock.state)).count();
+    let (dead, ahead) = (count(&[LockState::Stale, LockState::Dead]), count(&[LockState::Ahead]));
+    let mut findings = Vec::new();
+    if dead > 0 {
+        let detail = format!("{dead} locks are left by processes that are gone; they hold up `prune`");
+        findings.push(Finding::warning(SUBJECT, detail, "drydock unlock -f FILE"));
     }
-    let detail = format!("{dead} locks are left by processes that are gone; they hold up `prune`");
-    vec![Finding::warning(SUBJECT, detail, "drydock unlock -f FILE")]
+    if ahead > 0 {
+        let detail = format!("{ahead} locks are dated in the future and will not grow old");
+        findings.push(Finding::warning(SUBJECT, detail, "when nobody holds them: drydock unlock -f FILE --all"));
+    }
+    findings
 }
 
 fn recovery_points(stack: &Stack, points: &Points, cx: &Context) -> Vec<Finding> {

@@ -66,6 +66,8 @@ pub struct LockInfo {
 #[serde(rename_all = "kebab-case")]
 pub enum LockState {
     Live,
+    /// Dated in the future: it will not grow old before the clock has come there, so only a person can tell.
+    Ahead,
     /// Not refreshed for 30 minutes.
     Stale,
     /// Its process is gone.

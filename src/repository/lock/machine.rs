@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use jiff::Timestamp;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
+use sha2::{Digest, Sha256};
 
 use super::document::Document;
 
@@ -22,6 +23,8 @@ pub(super) struct Machine {
     pid: u32,
     /// `None` where /proc does not say: then nothing is provable.
     identity: Option<Identity>,
+    /// When the machine came up, by its own clock.
+    booted: Option<Timestamp>,
 }
 
 /// Where and when a process runs, beside its id: process ids repeat between boots, between containers (process
@@ -36,7 +39,12 @@ struct Identity {
     start: u64,
     /// Random; tells apart in a listing what this process and others hold.
     run: String,
+    /// A hash of `/etc/machine-id`, which stays over boots; none where that is empty, and in older locks.
+    machine: Option<String>,
 }
+
+/// The inode of the machine's own process namespace, which no container has. Source: Linux `PROC_PID_INIT_INO`.
+const INITIAL_NAMESPACE: u64 = 0xEFFF_FFFC;
 
 impl Machine {
     /// This process.
@@ -49,14 +57,18 @@ impl Machine {
             gid: uzers::get_current_gid(),
             pid: std::process::id(),
             identity: Identity::of_this_process(),
+            booted: boot_time(),
         })
     }
 
     /// A lock of this process; the keeper sets its time.
     pub fn lock(&self, exclusive: bool) -> Document {
         let mut hostname = self.host.clone();
-        if let Some(Identity { boot, namespace, start, run }) = &self.identity {
+        if let Some(Identity { boot, namespace, start, run, machine }) = &self.identity {
             write!(hostname, "{MARK}{boot}-{namespace}-{start}-{run}").expect("writing to a string cannot fail");
+            if let Some(machine) = machine {
+                write!(hostname, "-{machine}").expect("writing to a string cannot fail");
+            }
         }
         Document {
             time: Timestamp::UNIX_EPOCH,
@@ -69,9 +81,25 @@ impl Machine {
         }
     }
 
-    /// Proven: a drydock process of this boot and namespace that is gone.
-    pub fn knows_dead(&self, lock: &Document) -> bool {
+    /// Proven: a drydock process of this boot and namespace that is gone, or one of this machine before it went down.
+    /// `modified` is when the lock was last refreshed.
+    pub fn knows_dead(&self, lock: &Document, modified: Timestamp) -> bool {
         self.fellow(lock).is_some_and(|start| fate(lock.pid, Some(start)) == Fate::Dead)
+            || self.has_gone_down_since(lock, modified)
+    }
+
+    /// Whether the lock is of a former boot of this machine. Containers are left out, because those of one image share a
+    /// machine id and those of one machine come and go by themselves. Clones of a machine that nobody renamed would pass
+    /// for it: a lock that was refreshed since this one came up is another's.
+    fn has_gone_down_since(&self, lock: &Document, modified: Timestamp) -> bool {
+        let (Some(own), Some(other)) = (&self.identity, Identity::parse(&lock.hostname)) else { return false };
+        let host = lock.hostname.rsplit_once(MARK).map(|(host, _)| host);
+        own.machine.is_some()
+            && own.machine == other.machine
+            && host == Some(self.host.as_str())
+            && own.boot != other.boot
+            && (own.namespace, other.namespace) == (INITIAL_NAMESPACE, INITIAL_NAMESPACE)
+            && self.booted.is_some_and(|booted| modified < booted)
     }
 
     /// Seen alive: a drydock process of this boot and namespace, or a restic of this host whose process id lives.
@@ -99,7 +127,7 @@ impl Identity {
         let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
         let namespace = namespace.to_str()?.strip_prefix("pid:[")?.strip_suffix(']')?.parse().ok()?;
         let run = hex::encode(rand::random::<[u8; 4]>());
-        Some(Self { boot, namespace, start: start_of("self")?, run })
+        Some(Self { boot, namespace, start: start_of("self")?, run, machine: machine() })
     }
 
     fn parse(hostname: &str) -> Option<Self> {
@@ -108,8 +136,23 @@ impl Identity {
         let namespace = parts.next()?.parse().ok()?;
         let start = parts.next()?.parse().ok()?;
         let run = parts.next()?.to_owned();
-        parts.next().is_none().then_some(Self { boot, namespace, start, run })
+        let machine = parts.next().map(str::to_owned);
+        parts.next().is_none().then_some(Self { boot, namespace, start, run, machine })
     }
+}
+
+/// Hashed, because the id itself is to be kept to the machine (`machine-id(5)`).
+fn machine() -> Option<String> {
+    let id = std::fs::read_to_string("/etc/machine-id").ok()?;
+    let id = id.trim();
+    let is_one = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_one.then(|| hex::encode(&Sha256::digest(format!("drydock lock {id}"))[..8]))
+}
+
+fn boot_time() -> Option<Timestamp> {
+    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+    let seconds = stat.lines().find_map(|line| line.strip_prefix("btime "))?;
+    Timestamp::from_second(seconds.trim().parse().ok()?).ok()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,7 +202,7 @@ mod tests {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         child.wait().unwrap();
         let gone = child.id();
-        let verdict = |lock: &Document| (this.knows_dead(lock), this.knows_alive(lock));
+        let verdict = |lock: &Document| (this.knows_dead(lock, Timestamp::now()), this.knows_alive(lock));
         assert_eq!(verdict(&altered(|_| ())), (false, true), "this process itself");
         assert_eq!(verdict(&altered(|m| m.pid = gone)), (true, false), "one that has ended");
         assert_eq!(verdict(&altered(|m| identity(m).start += 1)), (true, false), "its process id was given away again");
@@ -178,6 +221,36 @@ mod tests {
     }
 
     #[test]
+    fn after_a_reboot_the_locks_of_before_are_dead_and_nobody_elses() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let this = {
+            let mut this = Machine { booted: Some(at(1_000)), ..Machine::this().clone() };
+            (identity(&mut this).namespace, identity(&mut this).machine) = (INITIAL_NAMESPACE, Some("m".into()));
+            this
+        };
+        let former = |change: &dyn Fn(&mut Machine)| {
+            let mut machine = this.clone();
+            identity(&mut machine).boot = "0".repeat(32);
+            change(&mut machine);
+            machine.lock(true)
+        };
+        assert!(this.knows_dead(&former(&|_| ()), at(999)));
+        assert!(!this.knows_dead(&former(&|_| ()), at(1_001)), "refreshed since: a clone of this machine lives");
+        assert!(!this.knows_dead(&this.lock(true), at(999)), "this process");
+        for elsewhere in [
+            former(&|m| identity(m).machine = Some("other".into())),
+            former(&|m| identity(m).machine = None),
+            former(&|m| identity(m).namespace = 1),
+            former(&|m| m.host = "renamed-clone".into()),
+        ] {
+            assert!(!this.knows_dead(&elsewhere, at(999)), "{}", elsewhere.hostname);
+        }
+        let mut contained = this.clone();
+        identity(&mut contained).namespace = 1;
+        assert!(!contained.knows_dead(&former(&|_| ()), at(999)), "a container cannot know");
+    }
+
+    #[test]
     fn a_lock_of_restic_with_our_host_name_is_believed_only_when_a_person_asks() {
         let this = Machine::this();
         let mut child = std::process::Command::new("true").spawn().unwrap();
@@ -188,9 +261,10 @@ mod tests {
             lock
         };
         let (gone, alive) = (restic(child.id()), restic(std::process::id()));
-        assert_eq!((this.knows_dead(&gone), this.believes_dead(&gone), this.knows_alive(&gone)), (false, true, false));
+        let now = Timestamp::now();
+        assert_eq!((this.knows_dead(&gone, now), this.believes_dead(&gone), this.knows_alive(&gone)), (false, true, false));
         assert_eq!(
-            (this.knows_dead(&alive), this.believes_dead(&alive), this.knows_alive(&alive)),
+            (this.knows_dead(&alive, now), this.believes_dead(&alive), this.knows_alive(&alive)),
             (false, false, true)
         );
         assert!(!this.believes_dead(&restic(child.id()).clone_with_host("elsewhere")));
@@ -215,7 +289,11 @@ mod tests {
         assert_eq!(lock.to_json(), json);
         let identity = Identity::parse(&lock.hostname).unwrap();
         let boot = "0123456789abcdef0123456789abcdef".into();
-        assert_eq!(identity, Identity { boot, namespace: 4_026_531_836, start: 123_456, run: "9f8e7d6c".into() });
+        let former =
+            Identity { boot, namespace: INITIAL_NAMESPACE, start: 123_456, run: "9f8e7d6c".into(), machine: None };
+        assert_eq!(identity, former);
+        let newer = Identity::parse(&format!("{}-00112233aabbccdd", lock.hostname)).unwrap();
+        assert_eq!(newer, Identity { machine: Some("00112233aabbccdd".into()), ..former });
         assert_eq!(lock.to_string(), "PID 7 on papg-0 by root since 2026-01-02T03:04:05Z, exclusively");
     }
 

@@ -289,6 +289,40 @@ async fn a_dropped_lock_is_removed_too() {
     assert_eq!(store.keys(LOCKS), Vec::<String>::new());
 }
 
+/// Unlock is needed most when the disk is full.
+#[tokio::test(start_paused = true)]
+async fn where_the_store_takes_no_lock_unlock_still_works_by_our_clock() {
+    use crate::storage::fault::{Effect, Fault, Operation};
+    let store = MemoryStore::new();
+    let cx = context(&store.clock);
+    let old = plant(&repository(&store).await, "old-host", true).await;
+    tokio::time::sleep(minutes(31)).await;
+    let young = plant(&open(&store).await, "young-host", true).await;
+    let full = crate::storage::Faulty::new(store.clone());
+    let repository = Repository::open(full.clone(), &"password".into()).await.unwrap();
+    full.inject(Fault::new(Effect::NoSpace).on(Operation::Put));
+    let removed = repository.unlock(false, &cx).await.unwrap();
+    assert_eq!(removed.iter().map(|l| l.id).collect::<Vec<_>>(), [old]);
+    assert_eq!(store.keys(LOCKS), [FileKind::Lock.key(&young.0)]);
+}
+
+/// The store's clock was years ahead when it was written, and was set right since.
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_is_dated_in_the_future_is_named_and_left_to_a_person() {
+    let store = MemoryStore::new();
+    let repository = repository(&store).await;
+    let cx = context(&store.clock);
+    store.clock.jump(SignedDuration::from_hours(24 * 3_000));
+    plant(&repository, "elsewhere", true).await;
+    store.clock.jump(SignedDuration::from_hours(-24 * 3_000));
+    let holder = locked_by(repository.lock(LockKind::Shared, AT_ONCE, &cx).await);
+    assert!(holder.contains("which is dated in the future (2034-"), "{holder}");
+    assert_eq!(repository.unlock(false, &cx).await.unwrap(), []);
+    assert_eq!(repository.locks(&cx).await.unwrap()[0].state, LockState::Ahead);
+    assert_eq!(repository.unlock(true, &cx).await.unwrap().len(), 1);
+    repository.lock(LockKind::Exclusive, AT_ONCE, &cx).await.unwrap().release().await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn unlock_removes_the_stale_and_with_all_everything() {
     let store = MemoryStore::new();
