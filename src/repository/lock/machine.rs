@@ -262,7 +262,10 @@ mod tests {
         };
         let (gone, alive) = (restic(child.id()), restic(std::process::id()));
         let now = Timestamp::now();
-        assert_eq!((this.knows_dead(&gone, now), this.believes_dead(&gone), this.knows_alive(&gone)), (false, true, false));
+        assert_eq!(
+            (this.knows_dead(&gone, now), this.believes_dead(&gone), this.knows_alive(&gone)),
+            (false, true, false)
+        );
         assert_eq!(
             (this.knows_dead(&alive, now), this.believes_dead(&alive), this.knows_alive(&alive)),
             (false, false, true)
