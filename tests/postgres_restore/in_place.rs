@@ -249,6 +249,40 @@ async fn what_differs_from_its_record_is_not_promoted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_owner_a_privilege_and_a_comment_that_differ_keep_it_from_being_promoted() {
+    let shop = Shop::on("16").await;
+    shop.server.psql(
+        &shop.name,
+        "comment on column messages.text is 'what was said'; grant select (id) on messages to clerk with grant option;
+         create function f() returns int language sql as 'select 1'; revoke execute on function f() from public",
+    );
+    let tree = shop.store.capture(&shop.spec).await.tree;
+    let whole = shop.store.compare(&tree, &shop.spec, &shop.name, &shop.name).await;
+    assert_eq!(differences(&whole), Vec::<String>::new());
+    assert!(whole.compared["owners, privileges and comments"] >= 7, "{:?}", whole.compared);
+    shop.server.psql(
+        &shop.name,
+        "comment on column messages.text is null; grant insert on messages to clerk; revoke all (id) on messages from clerk;
+         alter function f() owner to clerk; grant execute on function f() to public",
+    );
+    let told = differences(&shop.store.compare(&tree, &shop.spec, &shop.name, &shop.name).await);
+    let begins: Vec<&str> = told.iter().map(|line| line.split(": ").next().unwrap()).collect();
+    let expected = [
+        "comment on table column public.messages.text",
+        "owner of function public.f()",
+        "privileges on column public.messages.id",
+        "privileges on function public.f()",
+        "privileges on table public.messages",
+    ];
+    assert_eq!(begins, expected, "{told:?}");
+    assert_eq!(told[1], "owner of function public.f(): clerk where postgres was recorded");
+    assert_eq!(told[2], "privileges on column public.messages.id: none where clerk=SELECT*/shop was recorded");
+    // And all of it comes back.
+    let restored = shop.store.restore(&tree, &shop.spec, &in_place()).await.unwrap();
+    assert!(restored.promoted, "{:?}", differences(&restored.comparison));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_row_changed_behind_our_back_is_told_with_table_digest_and_count() {
     let shop = Shop::on("15").await;
     let compare = || shop.store.compare(&shop.tree, &shop.spec, &shop.name, &shop.name);

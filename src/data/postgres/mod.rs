@@ -2,6 +2,7 @@
 //! Owns logging in, exported snapshots, COPY, digests, and what production must not feel; refuses to know repositories'
 //! packs and recovery points. The layout of a snapshot is in `docs/formats.md`.
 
+pub mod attributes;
 pub mod capture;
 pub mod catalog;
 pub mod connect;

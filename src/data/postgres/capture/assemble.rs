@@ -8,6 +8,7 @@ use super::large_objects::StoredLargeObjects;
 use super::tables::StoredTable;
 use super::{OpenSource, StoredGlobals, by_hand};
 use crate::data::Captured;
+use crate::data::postgres::attributes::{self, Attributes};
 use crate::data::postgres::catalog::CatalogRecord;
 use crate::data::postgres::error::PostgresError;
 use crate::data::postgres::manifest::{
@@ -17,7 +18,7 @@ use crate::data::postgres::naming::database_folder;
 use crate::data::postgres::{objects, session};
 use crate::repository::{FileContent, Node, NodeKind, Tree, TreeId, Writer};
 
-pub(super) type Catalogs = (CatalogRecord, Vec<Sequence>, Vec<String>);
+pub(super) type Catalogs = (CatalogRecord, Vec<Sequence>, Vec<String>, Attributes);
 
 /// All that was read of a database.
 pub(super) struct DatabaseParts {
@@ -27,6 +28,7 @@ pub(super) struct DatabaseParts {
     pub schema_dump: FileContent,
     pub sequences: Vec<Sequence>,
     pub objects: Vec<String>,
+    pub attributes: Attributes,
 }
 
 /// Stores manifest, instructions and folders; the snapshot's tree is the last thing written.
@@ -173,6 +175,7 @@ async fn store_database(
     let restore_sql = by_hand::restore_sql(&database, &session::set_statements(&session::pinned()));
     let mut nodes = vec![
         file_node("schema.dump", parts.schema_dump, instant),
+        file_node(attributes::FILE, store(writer, attributes::as_file(&parts.attributes)).await?, instant),
         file_node("objects.txt", store(writer, objects_file).await?, instant),
         file_node("restore.sql", store(writer, restore_sql).await?, instant),
         folder_node("tables", store_tables(parts.tables, writer, instant).await?, instant),

@@ -169,9 +169,9 @@ impl OpenSource {
             self.part(schema::dump(self, exported, writer)),
             self.part(self.stop.guard(Some(&holder), self.read_catalogs(exported))),
         );
-        let (record, sequences, objects) = catalogs?;
+        let (record, sequences, objects, attributes) = catalogs?;
         let (tables, large_objects, schema_dump) = (tables?, large_objects?, schema_dump?);
-        Ok(DatabaseParts { record, tables, large_objects, schema_dump, sequences, objects })
+        Ok(DatabaseParts { record, tables, large_objects, schema_dump, sequences, objects, attributes })
     }
 
     async fn part<T>(&self, work: impl Future<Output = Result<T, PostgresError>>) -> Result<T, PostgresError> {
@@ -186,7 +186,8 @@ impl OpenSource {
         let record = catalog::database_record(holder, &exported.relations, exported.standby).await?;
         let sequences = sequences::read(holder, &exported.relations).await?;
         let objects = super::objects::list(holder).await?;
-        Ok((record, sequences, objects))
+        let attributes = super::attributes::list(holder).await?;
+        Ok((record, sequences, objects, attributes))
     }
 
     /// Ends the exported snapshots: vacuum is free again, and whoever waited for our locks.

@@ -6,6 +6,7 @@
 //! says whose it is and how far it has come, so that the next run can undo what a killed one has left.
 
 mod adapt;
+mod attributes;
 mod builder;
 mod crew;
 pub(super) mod database;

@@ -11,6 +11,8 @@ use super::super::digest::{Counted, RowDigester};
 use super::super::error::PostgresError;
 use super::super::manifest::{Database, Digest, Manifest, Sequence, Table};
 use super::super::naming::{identifier, literal, qualified};
+use super::super::version::Version;
+use super::attributes;
 use super::crew::{self, Member};
 use super::entries::Entry;
 use super::error::RestoreError;
@@ -52,6 +54,7 @@ impl Shared {
 pub struct Comparer {
     pub session: Session,
     shared: Arc<Shared>,
+    source: Version,
 }
 
 impl Comparer {
@@ -65,7 +68,7 @@ impl Comparer {
         let session = server.connect(name).await?;
         session.pin(&manifest.settings).await?;
         session.settle_for_reading().await?;
-        Ok(Self { session, shared: Arc::clone(shared) })
+        Ok(Self { session, shared: Arc::clone(shared), source: manifest.server.version })
     }
 
     /// Compares the rows of a group of tables.
@@ -93,6 +96,8 @@ impl Comparer {
         let recorded = self.shared.files.read(&self.shared.database.objects.file).await?;
         let recorded = String::from_utf8_lossy(&recorded);
         objects(&self.session, &recorded, left_out, self.shared.holds_more, &mut comparison).await?;
+        let Shared { files, database, holds_more, .. } = &*self.shared;
+        attributes::compare(&self.session, self.source, files, database, *holds_more, &mut comparison).await?;
         self.absorb(comparison);
         Ok(())
     }
