@@ -16,6 +16,7 @@ pub mod point;
 pub mod progress;
 pub mod repository;
 pub mod restore;
+pub mod run;
 pub mod snapshot;
 pub mod stack;
 pub mod storage;

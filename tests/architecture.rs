@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 /// A part of `src/` and what it may use of the others. The lowest ones may be used by everybody.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("cli", &["snapshot", "restore", "maintain", "point", "data", "repository", "storage"]),
-    ("restore", &["snapshot", "point", "data", "repository", "storage"]),
-    ("snapshot", &["point", "data", "repository", "storage"]),
-    ("maintain", &["snapshot", "point", "data", "repository", "storage"]),
+    ("cli", &["snapshot", "restore", "maintain", "run", "point", "data", "repository", "storage"]),
+    ("restore", &["snapshot", "run", "point", "data", "repository", "storage"]),
+    ("snapshot", &["run", "point", "data", "repository", "storage"]),
+    ("maintain", &["snapshot", "run", "point", "data", "repository", "storage"]),
     ("point", &["data", "repository", "storage"]),
     ("data", &["repository", "storage"]),
     ("repository", &["storage"]),
+    ("run", &["storage"]),
     ("storage", &[]),
     ("stack", &[]),
     ("clock", &[]),

@@ -3,13 +3,14 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use super::report::Failed;
+use crate::context::Context;
 use crate::failure::Category;
 
 /// Goes on when `yes` or when the person at the terminal types `word`; otherwise refuses.
 ///
 /// # Errors
-/// Without a terminal and without `yes`, or when something else was typed.
-pub fn confirm(what: &str, word: &str, yes: bool) -> Result<(), Failed> {
+/// Without a terminal and without `yes`, when something else was typed, or when told to stop meanwhile.
+pub async fn confirm(what: &str, word: &str, yes: bool, cx: &Context) -> Result<(), Failed> {
     if yes {
         return Ok(());
     }
@@ -18,10 +19,19 @@ pub fn confirm(what: &str, word: &str, yes: bool) -> Result<(), Failed> {
         return Err(Failed::usage(format!("{what}; there is no terminal to ask at"), hint));
     }
     eprint!("{what}.\nType `{word}` to go on: ");
-    let mut typed = String::new();
-    let read = io::stderr().flush().and_then(|()| io::stdin().lock().read_line(&mut typed));
+    // On a thread of its own: nothing ends a read but a line, and Ctrl-C must.
+    let reading = tokio::task::spawn_blocking(|| {
+        let mut typed = String::new();
+        io::stderr().flush().and_then(|()| io::stdin().lock().read_line(&mut typed)).map(|_| typed)
+    });
+    let read = tokio::select! {
+        () = cx.cancel.cancelled() => {
+            return Err(Failed::new(Category::Interrupted, "stopped before it was confirmed; nothing was changed", None));
+        }
+        read = reading => read.unwrap_or_else(|error| Err(io::Error::other(error))),
+    };
     match read {
-        Ok(_) if typed.trim() == word => Ok(()),
+        Ok(typed) if typed.trim() == word => Ok(()),
         Ok(_) => Err(Failed::new(
             Category::Usage,
             format!("not confirmed: `{word}` was not typed; nothing was changed"),

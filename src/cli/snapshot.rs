@@ -12,7 +12,7 @@ use super::{Done, human};
 use crate::failure::Category;
 use crate::point::{Home, load};
 use crate::repository::{Lock, LockKind, WriterOptions};
-use crate::snapshot::{Forecast, Options, SnapshotPlan, Taken, plan, prepare, snapshot};
+use crate::snapshot::{Forecast, Options, SnapshotPlan, Taken, plan, prepare, refuse_mixture, snapshot};
 use crate::stack::{ByteSize, Name, duration};
 
 /// Take a recovery point of all data sets
@@ -62,6 +62,7 @@ pub async fn run(args: &Args, session: &Session) -> Done {
 }
 
 async fn take(args: &Args, home: &Home, session: &Session) -> Result<Taken, Failed> {
+    refuse_mixture(home).await?;
     let plan = planned(args, home).await?;
     session.show_progress();
     let prepared = prepare(plan, &session.cx).await?;

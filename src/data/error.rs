@@ -16,6 +16,9 @@ pub enum DataError {
     Redis(#[from] RedisError),
     #[error(transparent)]
     Volume(#[from] VolumeError),
+    /// A panic; its place and message are on standard error.
+    #[error("{doing} was ended by a defect of drydock")]
+    Defect { doing: &'static str },
     /// The document says `claim`, and this is one machine.
     #[error("the claim `{claim}` can only be reached in its cluster")]
     NeedsCluster { claim: String },
@@ -28,6 +31,7 @@ impl Failure for DataError {
             Self::PostgresRestore(error) => error.category(),
             Self::Redis(error) => error.category(),
             Self::Volume(error) => error.category(),
+            Self::Defect { .. } => Category::Bug,
             Self::NeedsCluster { .. } => Category::Usage,
         }
     }
@@ -38,6 +42,7 @@ impl Failure for DataError {
             Self::PostgresRestore(error) => error.hint(),
             Self::Redis(error) => error.hint(),
             Self::Volume(error) => error.hint(),
+            Self::Defect { .. } => None,
             Self::NeedsCluster { .. } => Some("on one machine a volume is given as `path: /a/folder`".into()),
         }
     }

@@ -3,6 +3,7 @@
 
 mod home;
 mod machine;
+mod runs;
 
 use crate::context::Context;
 use crate::data::{postgres, redis, volume};
@@ -18,6 +19,7 @@ pub async fn doctor(stack: &Stack, cx: &Context) -> Vec<Finding> {
         Err(error) => vec![home::problem("the store's credentials cannot be read", &error)],
     };
     findings.extend(home::look(stack, cx).await);
+    findings.extend(runs::look(stack).await);
     for set in &stack.spec.data {
         let name = set.name.as_str();
         findings.extend(match &set.kind {
@@ -25,6 +27,7 @@ pub async fn doctor(stack: &Stack, cx: &Context) -> Vec<Finding> {
             DataKind::Redis(spec) => redis::doctor(name, spec, cx).await,
             DataKind::Volume(spec) => volume::doctor(name, spec, cx).await,
         });
+        findings.extend(runs::left_in(set, cx).await);
     }
     findings.extend(machine::look(stack));
     findings

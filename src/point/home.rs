@@ -42,7 +42,10 @@ impl Home {
         work: impl AsyncFnOnce(&Lock) -> Result<T, E>,
     ) -> Result<T, E> {
         let lock = self.repository.lock(kind, wait, cx).await?;
-        let result = work(&lock).await;
+        let result = match self.repository.refresh_index().await {
+            Ok(()) => work(&lock).await,
+            Err(error) => Err(error.into()),
+        };
         match lock.release().await {
             Err(lost @ RepositoryError::LockLost { .. }) => Err(lost.into()),
             Err(error) => {

@@ -27,7 +27,6 @@ pub async fn fill(
         let failed = |source| RestoreError::Data {
             data: part.name().clone(),
             done: report.data.iter().map(|set: &RestoredSet| set.data.clone()).collect(),
-            live: false,
             source: Box::new(DataError::PostgresRestore(source)),
         };
         let restored = restored.map_err(failed)?;

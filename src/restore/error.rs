@@ -1,8 +1,12 @@
+use std::fmt;
+
+use super::Report;
 use crate::data::DataError;
 use crate::data::references::ReferenceError;
 use crate::failure::{Category, Failure};
 use crate::point::{PointError, PointId};
 use crate::repository::RepositoryError;
+use crate::run::RunError;
 use crate::snapshot::SnapshotError;
 use crate::stack::Name;
 
@@ -22,15 +26,30 @@ pub enum RestoreError {
     NoDatabases { point: PointId },
     #[error("new database names are given for several data sets: {}", data.join(", "))]
     NamesForSeveral { data: Vec<String> },
-    #[error("cannot restore the data set `{data}`; {}", state(done, *live))]
+    /// A restore into a folder or databases beside what is live failed.
+    #[error("cannot restore the data set `{data}`; {}", state(done))]
     Data {
         data: Name,
         /// What was restored before it.
         done: Vec<Name>,
-        /// Whether `done` are live, or files and databases beside.
-        live: bool,
         source: Box<DataError>,
     },
+    /// An in-place restore failed.
+    #[error("cannot restore the data set `{data}`; {left}")]
+    InPlace { data: Name, run: String, safety_point: Option<PointId>, left: Left, source: Box<DataError> },
+    /// A data set differs, and what was replaced before it could not be brought back.
+    #[error("the data set `{data}` differs from what was recorded; {left}")]
+    Differs { data: Name, run: String, safety_point: Option<PointId>, left: Left },
+    #[error("cannot write the journal of the restore {run}; {left}")]
+    Journal { run: String, safety_point: Option<PointId>, left: Left, source: Box<RunError> },
+    #[error("the restore {run} was cut short, and what is live may be a mixture")]
+    Unfinished { run: String },
+    #[error("the cache `{data}` differs from what was recorded: {first}")]
+    CacheDiffers { data: Name, first: String },
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error("cannot look for what restores have left in `{data}`")]
+    Look { data: Name, source: Box<DataError> },
     #[error("the restore of `{data}` would be refused")]
     Refused { data: Name, source: Box<DataError> },
     #[error("cannot undo what a killed restore has left in `{data}`")]
@@ -38,7 +57,7 @@ pub enum RestoreError {
     #[error("cannot take the safety recovery point; nothing was changed")]
     Safety(#[source] Box<SnapshotError>),
     #[error("all is restored and live, but the rows of {reference} could not be compared with their files")]
-    References { reference: &'static str, source: Box<ReferenceError> },
+    References { reference: &'static str, report: Box<Report>, source: Box<ReferenceError> },
     #[error("no data set has anything of the run `{run}`")]
     NoSuchRun { run: String },
     #[error(transparent)]
@@ -47,14 +66,62 @@ pub enum RestoreError {
     Repository(#[from] RepositoryError),
 }
 
-fn state(done: &[Name], live: bool) -> String {
+fn state(done: &[Name]) -> String {
     let names: Vec<&str> = done.iter().map(Name::as_str).collect();
-    match (done.is_empty(), live) {
-        (true, true) => "nothing live was changed".into(),
-        (true, false) => "nothing else was restored before it".into(),
-        (false, true) => format!("restored and live already: {}", names.join(", ")),
-        (false, false) => format!("restored before it: {}", names.join(", ")),
+    match names.as_slice() {
+        [] => "nothing else was restored before it".into(),
+        names => format!("restored before it: {}", names.join(", ")),
     }
+}
+
+/// What an in-place restore that failed has left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Left {
+    /// It failed before the first data set was replaced.
+    Untouched,
+    /// What had been replaced was brought back.
+    Back,
+    /// Something could not be brought back, and why.
+    Open(String),
+}
+
+impl Left {
+    pub(super) fn open(error: RestoreError) -> Self {
+        let mut why = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(error) = source {
+            why = format!("{why}: {error}");
+            source = error.source();
+        }
+        Self::Open(why)
+    }
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Untouched => f.write_str("nothing live was changed"),
+            Self::Back => f.write_str("what had been replaced before was brought back, all is as it was"),
+            Self::Open(why) => write!(f, "what is live may be a mixture, which could not be brought back ({why})"),
+        }
+    }
+}
+
+/// A failure that leaves a mixture needs a person, whatever it was.
+fn in_place_category(left: &Left, category: Category) -> Category {
+    if matches!(left, Left::Open(_)) { Category::NeedsOperator } else { category }
+}
+
+fn in_place_hint(run: &str, safety_point: Option<&PointId>, left: &Left, hint: Option<String>) -> Option<String> {
+    if !matches!(left, Left::Open(_)) {
+        return hint;
+    }
+    let safety = safety_point.map(|point| format!("; what was live is also in recovery point {point}"));
+    Some(format!(
+        "when the cause is gone: `drydock restore -f FILE --undo {run}` brings what was live back, `--resume {run}` goes \
+         on where everything was swapped already{}",
+        safety.unwrap_or_default()
+    ))
 }
 
 impl Failure for RestoreError {
@@ -68,7 +135,16 @@ impl Failure for RestoreError {
             | Self::NamesForSeveral { .. }
             | Self::NoSuchRun { .. } => Category::Usage,
             Self::MemberMissing { .. } => Category::Integrity,
-            Self::Data { source, .. } | Self::Refused { source, .. } | Self::Mend { source, .. } => source.category(),
+            Self::Data { source, .. }
+            | Self::Refused { source, .. }
+            | Self::Mend { source, .. }
+            | Self::Look { source, .. } => source.category(),
+            Self::InPlace { left, source, .. } => in_place_category(left, source.category()),
+            Self::Differs { left, .. } => in_place_category(left, Category::Integrity),
+            Self::Journal { left, source, .. } => in_place_category(left, source.category()),
+            Self::Unfinished { .. } => Category::NeedsOperator,
+            Self::CacheDiffers { .. } => Category::Integrity,
+            Self::Run(error) => error.category(),
             Self::Safety(source) => source.category(),
             Self::References { source, .. } => source.category(),
             Self::Point(error) => error.category(),
@@ -84,15 +160,32 @@ impl Failure for RestoreError {
             Self::MemberMissing { .. } => Some("restore the others with --data, or choose another point".into()),
             Self::NoDatabase { .. } => Some("use --in-place, or --to DIR for its files".into()),
             Self::NamesForSeveral { .. } => Some("choose one with --data".into()),
-            Self::References { source, .. } => source.hint(),
+            Self::References { source, report, .. } => {
+                let undo = format!("`drydock restore -f FILE --undo {}` brings back what was live", report.run);
+                Some(source.hint().map_or(undo.clone(), |hint| format!("{hint}; {undo}")))
+            }
+            Self::InPlace { run, safety_point, left, source, .. } => {
+                in_place_hint(run, safety_point.as_ref(), left, source.hint())
+            }
+            Self::Differs { run, safety_point, left, .. } => in_place_hint(run, safety_point.as_ref(), left, None),
+            Self::Journal { run, safety_point, left, source } => {
+                in_place_hint(run, safety_point.as_ref(), left, source.hint())
+            }
+            Self::Unfinished { run } => {
+                Some(format!("bring it to its end first: `drydock restore -f FILE --resume {run}`, or `--undo {run}`"))
+            }
+            Self::Run(error) => error.hint(),
             Self::NoSuchRun { .. } => Some("see what there is with `drydock restore -f FILE --list`".into()),
             Self::Safety(source) => Some(source.hint().unwrap_or_else(|| {
                 "restore beside what is live instead: `--to DIR`, or `--to-database NEW` for a database".into()
             })),
-            Self::Data { source, .. } | Self::Refused { source, .. } | Self::Mend { source, .. } => source.hint(),
+            Self::Data { source, .. }
+            | Self::Refused { source, .. }
+            | Self::Mend { source, .. }
+            | Self::Look { source, .. } => source.hint(),
             Self::Point(error) => error.hint(),
             Self::Repository(error) => error.hint(),
-            Self::NotInPoint { .. } | Self::NoDatabases { .. } => None,
+            Self::NotInPoint { .. } | Self::NoDatabases { .. } | Self::CacheDiffers { .. } => None,
         }
     }
 }

@@ -19,7 +19,7 @@ pub async fn fill(home: &Home, plan: &RestorePlan, folder: &Path, cx: &Context) 
             Ok(restored) => report.data.push(restored),
             Err(source) => {
                 let (data, done) = (part.name().clone(), done());
-                return Err(RestoreError::Data { data, done, live: false, source: Box::new(source) });
+                return Err(RestoreError::Data { data, done, source: Box::new(source) });
             }
         }
     }

@@ -1,23 +1,48 @@
-//! Before anything new begins: what a killed in-place restore has left is undone, so that every data set is whole again,
-//! the former or the new. Start-up and recovery are one path; nobody has to say how.
+//! Before anything new begins: what a killed in-place restore has left is brought to its end, so that all data sets are
+//! whole again, the former or the new. Start-up and recovery are one path; nobody has to say how.
 
 use super::RestoreError;
+use super::ending;
 use super::in_place::folder;
 use super::plan::{Part, RestorePlan};
 use crate::context::Context;
 use crate::data::volume::{self, Outcome, Stage};
 use crate::data::{DataError, postgres, redis};
+use crate::point::Home;
+use crate::run;
 use crate::stack::DataKind;
 
-/// Undoes it, and says what was done.
-pub async fn what_was_left(plan: &RestorePlan, cx: &Context) -> Result<Vec<String>, RestoreError> {
+/// Ends it, and says what was done: first by the journals of whole runs, then what lies about without one.
+pub async fn what_was_left(home: &Home, plan: &RestorePlan, cx: &Context) -> Result<Vec<String>, RestoreError> {
     let mut done = Vec::new();
+    for mut journal in run::all(&home.store).await? {
+        if journal.state().stage.is_unfinished() {
+            for ended in ending::resume(home, &mut journal, cx).await? {
+                let live = ended.live.unwrap_or("former");
+                done.push(format!(
+                    "{}: the restore {} was cut short; the {live} content is live",
+                    ended.data,
+                    journal.run()
+                ));
+            }
+        }
+    }
     for part in &plan.parts {
         let failed = |source| RestoreError::Mend { data: part.name().clone(), source: Box::new(source) };
         let said = one(part, cx).await.map_err(failed)?;
         done.extend(said.into_iter().map(|said| format!("{}: {said}", part.name())));
     }
     Ok(done)
+}
+
+/// # Errors
+/// `Unfinished` when a run was cut short.
+pub async fn refuse_unfinished(home: &Home) -> Result<(), RestoreError> {
+    let runs = run::all(&home.store).await?;
+    match runs.iter().find(|journal| journal.state().stage.is_unfinished()) {
+        Some(journal) => Err(RestoreError::Unfinished { run: journal.run().to_owned() }),
+        None => Ok(()),
+    }
 }
 
 async fn one(part: &Part, cx: &Context) -> Result<Vec<String>, DataError> {

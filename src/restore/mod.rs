@@ -3,6 +3,7 @@
 //! Refuses to touch live data before a complete recovery point of it is there.
 
 mod database;
+mod ending;
 mod error;
 mod folder;
 mod gate;
@@ -19,17 +20,21 @@ mod safety;
 use crate::context::Context;
 use crate::point::Home;
 
-pub use error::RestoreError;
+pub use error::{Left, RestoreError};
 pub use plan::{Options, Part, RestorePlan, Target, plan};
 pub use preview::{Action, PartPreview, Preview, preview};
 pub use report::{ComparedReference, Former, Report, RestoredSet};
 
-/// Restores as `plan` says; returns what was compared, never just "ok". The caller holds a shared lock.
+/// Restores as `plan` says; returns what was compared, never just "ok". The caller holds a shared lock; for an in-place
+/// restore the exclusive one.
 ///
 /// # Errors
-/// The data set that could not be restored, and which are restored already. One that differs from what was recorded is
-/// no error: see [`Report::holds`]; what is live is then as it was.
+/// The data set that could not be restored, and what that has left. One that differs from what was recorded is no error:
+/// see [`Report::holds`] and [`RestoredSet::promoted`].
 pub async fn restore(home: &Home, plan: &RestorePlan, cx: &Context) -> Result<Report, RestoreError> {
+    if matches!(plan.target, Target::Databases(_)) {
+        mend::refuse_unfinished(home).await?; // it would take the databases beside for its own leftovers
+    }
     match &plan.target {
         Target::Folder(target) => folder::fill(home, plan, target, cx).await, // files, beside everything
         Target::Databases(names) => database::fill(home, plan, names, cx).await, // new databases, beside the live ones

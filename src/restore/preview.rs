@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::data::postgres::restore as postgres;
 use crate::data::{DataError, redis, volume};
 use crate::point::{DataWord, Home, PointId};
+use crate::run::DatabaseRecord;
 use crate::stack::{DataKind, Name};
 
 /// For `--dry-run`.
@@ -65,22 +66,31 @@ pub async fn preview(home: &Home, plan: &RestorePlan, cx: &Context) -> Result<Pr
     Ok(Preview { point: plan.point, safety_point: plan.target == Target::InPlace, data })
 }
 
-/// Refuses what would be refused later anyway, before the safety point is taken and the first data set is filled.
+/// Refuses what would be refused later anyway, before the safety point is taken and the first data set is filled. Returns
+/// the databases that would be restored, each with its data set.
 ///
 /// # Errors
 /// The first data set that speaks against it.
-pub async fn refuse_early(home: &Home, plan: &RestorePlan, cx: &Context) -> Result<(), RestoreError> {
+pub async fn refuse_early(
+    home: &Home,
+    plan: &RestorePlan,
+    cx: &Context,
+) -> Result<Vec<(Name, DatabaseRecord)>, RestoreError> {
+    let mut all = Vec::new();
     for part in &plan.parts {
         let failed = |source| RestoreError::Refused { data: part.name().clone(), source: Box::new(source) };
         let preview = one(home, plan, part, cx).await.map_err(failed)?;
-        if let Action::Databases(databases) = preview.action
-            && !databases.refusals.is_empty()
-        {
+        let Action::Databases(databases) = preview.action else { continue };
+        if !databases.refusals.is_empty() {
             let source = DataError::PostgresRestore(postgres::RestoreError::Refused(databases.refusals));
             return Err(RestoreError::Refused { data: part.name().clone(), source: Box::new(source) });
         }
+        all.extend(databases.databases.into_iter().map(|one| {
+            let is_new = one.action == postgres::Action::Create;
+            (part.name().clone(), DatabaseRecord { database: one.database, is_new })
+        }));
     }
-    Ok(())
+    Ok(all)
 }
 
 async fn one(home: &Home, plan: &RestorePlan, part: &Part, cx: &Context) -> Result<PartPreview, DataError> {

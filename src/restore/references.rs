@@ -3,7 +3,7 @@
 
 use super::RestoreError;
 use super::plan::RestorePlan;
-use super::report::ComparedReference;
+use super::report::{ComparedReference, Report};
 use crate::context::Context;
 use crate::data::references::{Checked, ReferenceError, compare_gaps};
 use crate::data::{postgres, references};
@@ -11,14 +11,14 @@ use crate::point::{Home, PointRecord};
 use crate::repository::TreeId;
 use crate::stack::{DataKind, Name, PostgresSpec, Reference};
 
-/// Compares every reference of which a data set was restored. A volume that was not is, a moment ago, in the safety point.
+/// Adds to the report every reference of which a data set was restored. A volume that was not is, a moment ago, in the safety point.
 pub async fn compare(
     home: &Home,
     plan: &RestorePlan,
     safety: &PointRecord,
+    mut report: Report,
     cx: &Context,
-) -> Result<Vec<ComparedReference>, RestoreError> {
-    let mut compared = Vec::new();
+) -> Result<Report, RestoreError> {
     for reference in &home.stack.spec.references {
         let pair = reference.pair();
         let touched = |name: &Name| plan.parts.iter().any(|part| part.name() == name);
@@ -28,17 +28,22 @@ pub async fn compare(
         let (Some(spec), Some(volume)) = (spec(home, &pair.database), live(plan, safety, &pair.volume)) else {
             continue;
         };
-        let failed = |source| RestoreError::References { reference: reference.word(), source: Box::new(source) };
-        let outcome = look(home, reference, spec, &volume, cx).await.map_err(failed)?;
+        let outcome = match look(home, reference, spec, &volume, cx).await {
+            Ok(outcome) => outcome,
+            Err(source) => {
+                let (reference, source) = (reference.word(), Box::new(source));
+                return Err(RestoreError::References { reference, report: Box::new(report), source });
+            }
+        };
         let (gaps, count) = plan.record.reference(reference).map_or((&[][..], 0), |r| (&r.gaps[..], r.gap_count));
-        compared.push(ComparedReference {
+        report.references.push(ComparedReference {
             reference: reference.word(),
             database: pair.database.clone(),
             volume: pair.volume.clone(),
             comparison: compare_gaps(gaps, count, &outcome),
         });
     }
-    Ok(compared)
+    Ok(report)
 }
 
 async fn look(

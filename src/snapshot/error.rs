@@ -3,6 +3,7 @@ use crate::data::references::ReferenceError;
 use crate::failure::{Category, Failure};
 use crate::point::PointError;
 use crate::repository::RepositoryError;
+use crate::run::RunError;
 use crate::stack::Name;
 
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +18,10 @@ pub enum SnapshotError {
     References { reference: &'static str, source: Box<ReferenceError> },
     #[error("the folder of `{data}` may be a mixture: the in-place restore {run} was cut short")]
     Unfinished { data: Name, run: String },
+    #[error("what is live may be a mixture: the in-place restore {run} was cut short")]
+    Mixture { run: String },
+    #[error(transparent)]
+    Run(#[from] RunError),
     #[error("{what} reads back other than it was written ({how}); there is no recovery point")]
     NotAsWritten { what: String, how: String },
     #[error(transparent)]
@@ -31,7 +36,8 @@ impl Failure for SnapshotError {
             Self::UnknownData { .. } => Category::Usage,
             Self::Data { source, .. } | Self::Estimate { source, .. } => source.category(),
             Self::References { source, .. } => source.category(),
-            Self::Unfinished { .. } => Category::NeedsOperator,
+            Self::Unfinished { .. } | Self::Mixture { .. } => Category::NeedsOperator,
+            Self::Run(error) => error.category(),
             Self::NotAsWritten { .. } => Category::Integrity,
             Self::Point(error) => error.category(),
             Self::Repository(error) => error.category(),
@@ -43,7 +49,8 @@ impl Failure for SnapshotError {
             Self::UnknownData { .. } => None,
             Self::Data { source, .. } | Self::Estimate { source, .. } => source.hint(),
             Self::References { source, .. } => source.hint(),
-            Self::Unfinished { run, .. } => {
+            Self::Run(error) => error.hint(),
+            Self::Unfinished { run, .. } | Self::Mixture { run } => {
                 Some(format!("bring it to its end first: `drydock restore -f FILE --resume {run}`, or `--undo {run}`"))
             }
             Self::NotAsWritten { .. } => Some(

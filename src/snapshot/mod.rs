@@ -60,6 +60,7 @@ struct Run<'a> {
 /// # Errors
 /// The data set that could not be read, by name, and why; `NotAsWritten` when what was stored does not read back.
 pub async fn snapshot(home: &Home, prepared: Prepared, options: Options, cx: &Context) -> Result<Taken, SnapshotError> {
+    refuse_mixture(home).await?;
     let Prepared { plan, mut databases, forecast } = prepared;
     let cx = &cx.stoppable();
     let writer = home.repository.writer(options.writer);
@@ -111,6 +112,18 @@ async fn heal(home: &Home) -> Result<(), SnapshotError> {
         );
     }
     Ok(())
+}
+
+/// A point of what an in-place restore has left half-way would be whole, and wrong. Asked before anything is prepared, too,
+/// because a database that is closed half-way would be told of otherwise.
+///
+/// # Errors
+/// `Mixture` while one is open.
+pub async fn refuse_mixture(home: &Home) -> Result<(), SnapshotError> {
+    match crate::run::open(&home.store).await?.first() {
+        Some(journal) => Err(SnapshotError::Mixture { run: journal.run().to_owned() }),
+        None => Ok(()),
+    }
 }
 
 impl Run<'_> {

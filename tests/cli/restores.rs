@@ -146,11 +146,17 @@ fn everything_is_replaced_in_place_and_the_former_kept() {
     let run = report["run"].as_str().unwrap();
     let kept = shop.world.json(&["restore", "--list"]);
     assert_eq!((&kept["kept"][0]["run"], &kept["kept"][0]["unfinished"]), (&json!(run), &json!(false)));
-    shop.world.json(&["restore", "--undo", run, "--yes"]);
+    let undone = shop.world.json(&["restore", "--undo", run, "--yes"]);
     assert_eq!(std::fs::read_to_string(shop.world.path("files/a")).unwrap(), "damaged");
+    assert_eq!(shop.postgres.pg_dump("shop", &[]), before.0);
+    let cache = undone["data"].as_array().unwrap().iter().find(|one| one["data"] == "cache").unwrap();
+    let safety = report["safetyPoint"].as_str().unwrap();
+    assert!(cache["live"] == "restored" && cache["note"].as_str().unwrap().contains(safety), "{undone}");
     shop.world.json(&["restore", "--discard", run, "--yes"]);
     assert_eq!(shop.world.json(&["restore", "--list"])["kept"], json!([]));
     assert!(!shop.world.path("files/.drydock").exists());
+    let databases = shop.postgres.psql("postgres", "select datname from pg_database where datname like 'shop%'");
+    assert_eq!(databases, "shop", "the kept database is gone, too");
 }
 
 /// The largest of `packs` is that of the content; trees and manifests are small.

@@ -2,12 +2,16 @@
 
 use serde::Serialize;
 
+use std::time::Duration;
+
 use crate::cli::Done;
 use crate::cli::confirm::confirm;
 use crate::cli::output::Shown;
+use crate::cli::report::Failed;
 use crate::cli::session::Session;
 use crate::cli::table::Table;
 use crate::failure::Category;
+use crate::repository::{Lock, LockKind};
 use crate::restore::kept::{self, Ended, Kept, Step};
 
 #[derive(Serialize)]
@@ -16,7 +20,7 @@ struct List {
 }
 
 pub async fn list(session: &Session) -> Done {
-    let kept = kept::list(&session.stack()?, &session.cx).await?;
+    let kept = kept::list(&session.home().await?, &session.cx).await?;
     let unfinished = kept.iter().any(|one| one.unfinished);
     session.print_with(&List { kept }, unfinished.then_some(Category::NeedsOperator))
 }
@@ -24,13 +28,18 @@ pub async fn list(session: &Session) -> Done {
 impl Shown for List {
     fn text(&self) -> String {
         if self.kept.is_empty() {
-            return "no in-place restore has kept anything in a volume\n".into();
+            return "no in-place restore has kept anything\n".into();
         }
-        let mut table = Table::new(&["RUN", "DATA", "FOLDER", "STATE", "NEXT"]);
+        let mut table = Table::new(&["RUN", "DATA", "KEPT", "STATE", "NEXT"]);
         for one in &self.kept {
-            let next = if one.unfinished { "--resume or --undo" } else { "--discard or --undo" };
-            let folder = one.folder.display().to_string();
-            table.row([one.run.clone(), one.data.to_string(), folder, one.state.to_owned(), next.to_owned()]);
+            let next = match (&one.run, one.unfinished) {
+                (None, _) => "",
+                (Some(_), true) => "--resume or --undo",
+                (Some(_), false) => "--discard or --undo",
+            };
+            let kept = one.name.as_ref().map_or_else(|| one.kind.to_owned(), |name| format!("{} {name}", one.kind));
+            let run = one.run.clone().unwrap_or_else(|| "-".into());
+            table.row([run, one.data.to_string(), kept, one.state.to_owned(), next.to_owned()]);
         }
         table.text()
     }
@@ -42,18 +51,29 @@ struct Result {
     data: Vec<Ended>,
 }
 
-pub async fn end(run: &str, step: Step, yes: bool, session: &Session) -> Done {
-    let stack = session.stack()?;
+pub async fn end(run: &str, step: Step, yes: bool, wait: Duration, session: &Session) -> Done {
+    let home = session.home().await?;
     let what = match step {
         Step::Resume => None,
         Step::Undo => Some(format!("the former content that {run} has replaced will be live again")),
-        Step::Discard => Some(format!("what {run} has kept will be removed for ever")),
+        Step::Discard => Some(discarded(run, &kept::list(&home, &session.cx).await?)),
     };
     if let Some(what) = what {
-        confirm(&what, stack.name.as_str(), yes)?;
+        confirm(&what, home.stack.name.as_str(), yes, &session.cx).await?;
     }
-    let data = kept::end(&stack, run, step, &session.cx).await?;
+    session.show_progress();
+    let work = async |_: &Lock| -> std::result::Result<Vec<Ended>, Failed> {
+        Ok(kept::end(&home, run, step, &session.cx).await?)
+    };
+    let data = home.locked(LockKind::Exclusive, wait, &session.cx, work).await?;
     session.print(&Result { run: run.to_owned(), data })
+}
+
+/// Names what goes, so that a person sees it before it is gone.
+fn discarded(run: &str, kept: &[Kept]) -> String {
+    let of_run = kept.iter().filter(|one| one.run.as_deref() == Some(run));
+    let names: Vec<String> = of_run.filter_map(|one| Some(format!("{} {}", one.kind, one.name.as_ref()?))).collect();
+    format!("what {run} has kept will be removed for ever: {}", names.join(", "))
 }
 
 impl Shown for Result {
@@ -61,10 +81,11 @@ impl Shown for Result {
         let mut text = String::new();
         for one in &self.data {
             text += &match one.live {
-                Some("untouched") => format!("{}: the folder is as it was\n", one.data),
+                Some("untouched") => format!("{}: it is as it was\n", one.data),
                 Some(live) => format!("{}: the {live} content is live\n", one.data),
                 None => format!("{}: what {} had kept is removed\n", one.data, self.run),
             };
+            text += &one.note.as_ref().map(|note| format!("  note: {note}\n")).unwrap_or_default();
         }
         text
     }

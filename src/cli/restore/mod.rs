@@ -19,7 +19,7 @@ use crate::failure::Category;
 use crate::point::{Home, PointId, load};
 use crate::repository::{Lock, LockKind};
 use crate::restore::kept::Step;
-use crate::restore::{Options, Report, RestorePlan, Target, plan, preview as look, restore};
+use crate::restore::{Options, Report, RestoreError, RestorePlan, Target, plan, preview as look, restore};
 use crate::stack::{DataKind, Name, Stack};
 
 /// Bring a recovery point back, or a part of it, and compare it with what was recorded
@@ -29,7 +29,8 @@ use crate::stack::{DataKind, Name, Stack};
 /// and verified beside, then swapped; the former databases and folders are kept until told otherwise. Stop what writes to
 /// them meanwhile.
 ///
-/// Exit code 20 when anything differs from what was recorded; what is live is then as it was.
+/// If anything fails or differs before all of it is live, all of it is brought back to what it was. Exit code 20 when
+/// anything differs from what was recorded; the report says what is live then.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -84,23 +85,23 @@ struct TargetArgs {
 #[derive(Debug, clap::Args)]
 #[group(id = "manage", multiple = false, conflicts_with = "point")]
 struct Manage {
-    /// List what in-place restores have kept or left unfinished in volumes
+    /// List what in-place restores have kept or left unfinished
     #[arg(long)]
     list: bool,
     /// Bring an unfinished in-place restore to its end
     #[arg(long, value_name = "RUN")]
     resume: Option<String>,
-    /// Bring the former content of the volumes back, also after the restore was finished
+    /// Bring back what was live before, also after the restore was finished
     #[arg(long, value_name = "RUN")]
     undo: Option<String>,
-    /// Remove what an in-place restore has kept of the volumes
+    /// Remove what an in-place restore has kept: former databases and folders
     #[arg(long, value_name = "RUN")]
     discard: Option<String>,
 }
 
 pub async fn run(args: &Args, session: &Session) -> Done {
     if let Some((run, step)) = args.manage.step() {
-        return kept::end(run, step, args.yes, session).await;
+        return kept::end(run, step, args.yes, args.lock.lock_wait, session).await;
     }
     match &args.point {
         Some(point) => bring_back(args, point, session).await,
@@ -124,21 +125,34 @@ async fn bring_back(args: &Args, point: &str, session: &Session) -> Done {
     if plan.target == Target::InPlace {
         let sets = plan.names().join(", ");
         let what = format!("{sets} of the stack {} will be replaced by recovery point {}", home.stack.name, plan.point);
-        confirm(&what, home.stack.name.as_str(), args.yes)?;
+        confirm(&what, home.stack.name.as_str(), args.yes, &session.cx).await?;
     }
     session.show_progress();
-    let work = async |_: &Lock| -> Result<Report, Failed> { Ok(restore(&home, &plan, &session.cx).await?) };
-    let report = home.locked(LockKind::Shared, args.lock.lock_wait, &session.cx, work).await?;
-    let holds = report.holds();
+    let work = async |_: &Lock| -> Result<Restored, Failed> {
+        // Looked at again: meanwhile somebody may have pruned. The point is the one that was confirmed.
+        let plan = planned(args, &plan.point.to_string(), &home, session).await?;
+        match restore(&home, &plan, &session.cx).await {
+            Err(RestoreError::References { report, reference, source }) => {
+                let report = *report;
+                let error = RestoreError::References { report: Box::new(report.clone()), reference, source };
+                Ok((report, Some(error.into())))
+            }
+            restored => Ok((restored?, None)),
+        }
+    };
+    // In place nobody may take a recovery point while what is live is a mixture.
+    let kind = if plan.target == Target::InPlace { LockKind::Exclusive } else { LockKind::Shared };
+    let (report, failed) = home.locked(kind, args.lock.lock_wait, &session.cx, work).await?;
     session.print(&report)?;
-    if holds {
-        return Ok(ExitCode::from(report.warns().then_some(Category::Warnings).map_or(0, Category::exit_code)));
+    match failed {
+        Some(failed) => Err(failed),
+        None if !report.holds() => Err(report::differs(&report, &plan.target)),
+        None => Ok(ExitCode::from(report.warns().then_some(Category::Warnings).map_or(0, Category::exit_code))),
     }
-    let message = "what was restored differs from what was recorded";
-    let hint = "nothing of it is live where it was to replace something; see what is damaged with \
-                `drydock check -f FILE --read-data`";
-    Err(Failed::new(Category::Integrity, message, Some(hint.into())))
 }
+
+/// The report, also where the last look at what is live failed.
+type Restored = (Report, Option<Failed>);
 
 async fn show(home: &Home, plan: &RestorePlan, session: &Session) -> Done {
     let preview = look(home, plan, &session.cx).await?;

@@ -2,8 +2,10 @@
 
 use crate::cli::human;
 use crate::cli::output::Shown;
+use crate::cli::report::Failed;
 use crate::data::Comparison;
-use crate::restore::{Former, Report, RestoredSet};
+use crate::failure::Category;
+use crate::restore::{Former, Report, RestoredSet, Target};
 
 /// How many differences are listed as text; JSON has all that were noted.
 const LISTED: usize = 20;
@@ -76,12 +78,29 @@ fn kept(formers: &[&Former], run: &str) -> String {
     for former in formers {
         text += &format!("kept: the former {} of {}: {}\n", former.kind, former.data, former.name);
     }
-    if formers.iter().any(|former| former.kind == "folder") {
-        text += &format!("remove what is kept of folders with: drydock restore -f FILE --discard {run}\n");
-    }
-    for former in formers.iter().filter(|former| former.kind == "database") {
-        let name = former.name.replace('"', "\"\"");
-        text += &format!("remove the kept database with: psql -c 'DROP DATABASE \"{name}\"'\n");
+    if !formers.is_empty() {
+        text += &format!("bring it back with: drydock restore -f FILE --undo {run}\n");
+        text += &format!("remove it with: drydock restore -f FILE --discard {run}\n");
     }
     text
+}
+
+/// The failure of a restore that differs from what was recorded, and what is live then.
+pub fn differs(report: &Report, target: &Target) -> Failed {
+    let message = "what was restored differs from what was recorded";
+    let live = match target {
+        Target::Folder(_) => "what was written is not what was recorded".to_owned(),
+        Target::Databases(_) => {
+            "a database that was made for it is gone again, one that was there before holds what was \
+                                 restored"
+                .to_owned()
+        }
+        Target::InPlace if report.data.iter().all(|set| set.promoted) => {
+            format!("it is live; `drydock restore -f FILE --undo {}` brings back what was", report.run)
+        }
+        Target::InPlace => "what is live is as it was before".to_owned(),
+    };
+    let safety = report.safety_point.map(|point| format!("; the safety recovery point is {point}")).unwrap_or_default();
+    let hint = format!("{live}{safety}; see what is damaged with `drydock check -f FILE --read-data`");
+    Failed::new(Category::Integrity, message, Some(hint))
 }

@@ -30,6 +30,7 @@ pub use doctor::doctor;
 pub use error::VolumeError;
 pub use estimate::estimate;
 pub use in_place::{
-    Exchanged, InPlaceRun, Outcome, Stage, discard_former, restore_in_place, resume, runs, undo, unfinished,
+    Beside, Exchanged, InPlaceRun, Outcome, Stage, discard_former, fill_beside, restore_in_place, resume, runs, undo,
+    unfinished,
 };
 pub use restore::{RestoreOptions, restore_to};

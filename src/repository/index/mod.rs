@@ -51,6 +51,11 @@ impl Repository {
         Ok(())
     }
 
+    /// As [`Self::reload_index`], if the index was read before: what was read without a lock may have been pruned since.
+    pub(crate) async fn refresh_index(&self) -> Result<(), RepositoryError> {
+        if self.index_cell().initialized() { self.reload_index().await } else { Ok(()) }
+    }
+
     /// All index files. `supersedes` hides nothing: a file that replaces others need not hold all of theirs when the
     /// writer was interrupted, and an entry too many does no harm.
     pub(crate) async fn read_index(&self) -> Result<Index, RepositoryError> {

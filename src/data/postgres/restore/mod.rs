@@ -14,6 +14,7 @@ mod entries;
 mod error;
 mod files;
 mod fill;
+mod former;
 mod globals;
 pub(super) mod grants;
 mod keeper;
@@ -36,6 +37,7 @@ mod verify;
 mod work;
 
 pub use error::{Refusal, RestoreError};
+pub use former::{Promoted, bring_back, drop_kept, kept};
 pub use marker::Stage;
 pub use options::{
     Action, Observer, PlannedDatabase, PlannedExtension, RestoreOptions, RestorePreview, Restored, RestoredDatabase,

@@ -60,16 +60,73 @@ pub enum Outcome {
     Untouched,
 }
 
-/// Replaces the content of `folder` by the tree's. Fills and verifies a copy in `.drydock/<run>/new/`, then exchanges the
-/// top-level entries, each journaled before and after; the former content is kept. Nobody else may write to the folder
-/// meanwhile: that is the fence's to see to.
+/// A copy beside a live folder, as recorded; the folder is untouched. Nobody else may be at the folder's `.drydock` as long
+/// as this lives; dropped, it leaves the copy to [`resume`] or [`undo`].
+#[derive(Debug)]
+pub struct Beside {
+    place: Place,
+    restore: Restore,
+    options: RestoreOptions,
+    comparison: Comparison,
+}
+
+/// Fills and verifies a copy of the tree in `.drydock/<run>/new/`; what follows is [`Beside::exchange`].
 ///
 /// # Errors
-/// Before anything live is touched: `Unfinished` when another run was left half-done, `MountInside`, `NoSpace`, `Differs`
-/// when the copy is not what was recorded (it is removed). Later ones leave the run to [`resume`] or [`undo`].
+/// `Unfinished` when another run was left half-done, `MountInside`, `NoSpace`, `Differs` when the copy is not what was
+/// recorded; the copy is removed.
 ///
 /// # Cancel safety
-/// Cancelled before the exchange it removes the copy; once that has begun it goes on to its end.
+/// Cancelled it removes the copy.
+pub async fn fill_beside(
+    repository: &Repository,
+    tree: &TreeId,
+    folder: &Path,
+    run: &str,
+    options: &RestoreOptions,
+    cx: &Context,
+) -> Result<Beside, VolumeError> {
+    let task = cx.progress.task(format!("write a copy beside {}", folder.display()), 0, 0);
+    let checking = cx.progress.task(format!("verify the copy beside {}", folder.display()), 0, 0);
+    let (repository, tree, folder, run, options) =
+        (repository.clone(), *tree, folder.to_owned(), run.to_owned(), options.clone());
+    let filled = blocking(cx, move |stop| {
+        let restore = Restore::new(repository, tree, RestoreOptions { root: None, ..options.clone() }, stop.clone());
+        let place = Place::create(&folder, &run)?;
+        let steps = Steps { place: &place, disk: Arc::new(RealDisk), stop };
+        let comparison = steps.fill_beside(&restore, &options, &task, &checking)?;
+        Ok(Beside { place, restore, options, comparison })
+    });
+    filled.await
+}
+
+impl Beside {
+    /// Exchanges the top-level entries, each journaled before and after; the former content is kept. Nobody else may
+    /// write to the folder meanwhile: that is the fence's to see to.
+    ///
+    /// # Errors
+    /// They leave the run to [`resume`] or [`undo`].
+    ///
+    /// # Cancel safety
+    /// Once begun it goes on to its end.
+    pub async fn exchange(self, cx: &Context) -> Result<Exchanged, VolumeError> {
+        blocking(cx, move |stop| {
+            let Self { place, restore, options, comparison } = self;
+            let steps = Steps { place: &place, disk: Arc::new(RealDisk), stop };
+            let mut journal = steps.journal()?;
+            let entries = steps.plan(&mut journal)?;
+            steps.forward(&mut journal)?;
+            let comparison = steps.with_root(comparison, &restore, &options)?;
+            Ok(Exchanged { comparison, former: place.former_path(), entries })
+        })
+        .await
+    }
+}
+
+/// Replaces the content of `folder` by the tree's: [`fill_beside`], then [`Beside::exchange`].
+///
+/// # Errors
+/// As both.
 pub async fn restore_in_place(
     repository: &Repository,
     tree: &TreeId,
@@ -78,17 +135,7 @@ pub async fn restore_in_place(
     options: &RestoreOptions,
     cx: &Context,
 ) -> Result<Exchanged, VolumeError> {
-    let task = cx.progress.task(format!("write a copy beside {}", folder.display()), 0, 0);
-    let checking = cx.progress.task(format!("verify the copy beside {}", folder.display()), 0, 0);
-    let (repository, tree, folder, run, options) =
-        (repository.clone(), *tree, folder.to_owned(), run.to_owned(), options.clone());
-    let exchanged = blocking(cx, move |stop| {
-        let restore = Restore::new(repository, tree, RestoreOptions { root: None, ..options.clone() }, stop.clone());
-        let place = Place::create(&folder, &run)?;
-        let steps = Steps { place: &place, disk: Arc::new(RealDisk), stop };
-        steps.restore(&restore, &options, &task, &checking)
-    });
-    exchanged.await
+    fill_beside(repository, tree, folder, run, options, cx).await?.exchange(cx).await
 }
 
 /// Every run that has left something in the folder, also those that are finished and keep the former content.
@@ -159,30 +206,24 @@ struct Steps<'p> {
 }
 
 impl Steps<'_> {
-    fn restore(
+    fn fill_beside(
         &self,
         restore: &Restore,
         options: &RestoreOptions,
         task: &Task,
         checking: &Task,
-    ) -> Result<Exchanged, VolumeError> {
+    ) -> Result<Comparison, VolumeError> {
         let mut journal = self.journal()?;
         let new_root = options.root.as_ref().map(root::Root::of_node);
         journal.append(&Event::begun(self.place.run(), restore.tree, self.place.former_root.clone(), new_root))?;
-        let comparison = match self.fill(restore, task, checking) {
-            Ok(comparison) => comparison,
+        match self.fill(restore, task, checking) {
+            Ok(comparison) => journal.append(&Event::Verified {}).map(|()| comparison),
             Err(error) => {
                 // Nothing live was touched; if the copy cannot even be removed, the next run says that it is there.
                 self.remove(&mut journal).ok();
-                return Err(error);
+                Err(error)
             }
-        };
-        journal.append(&Event::Verified {})?;
-        // From here on only forward or back as a whole: being told to stop would leave it half-way for nothing.
-        let entries = self.plan(&mut journal)?;
-        self.forward(&mut journal)?;
-        let comparison = self.with_root(comparison, restore, options)?;
-        Ok(Exchanged { comparison, former: self.place.former_path(), entries })
+        }
     }
 
     /// The copy, equal to the record.
