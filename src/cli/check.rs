@@ -7,7 +7,7 @@ use super::session::Session;
 use super::table::Table;
 use super::{Done, human};
 use crate::maintain::check::{Checked, check};
-use crate::repository::check::{CheckOptions, Object, ReadData};
+use crate::repository::check::{CheckOptions, Damage, Object, ReadData};
 use crate::repository::{Lock, LockKind};
 use crate::stack::{ByteSize, Name};
 
@@ -81,9 +81,27 @@ fn damage(checked: &Checked) -> String {
         text += &format!("and {} more damaged objects\n", human::number(report.damage_count - listed));
     }
     if report.damage.iter().any(|damage| matches!(damage.object, Object::Index(_))) {
-        text += "a damaged index can be made again from the packs: `drydock repair index`\n";
+        text += "a damaged index can be made again from the packs: `drydock repair index -f FILE`\n";
     }
+    text += &repair_packs(&report.damage);
     text
+}
+
+/// The next move where packs are damaged: as many names as can be copied by hand, else all packs are read for it.
+fn repair_packs(damage: &[Damage]) -> String {
+    let packs = damage.iter().filter_map(|damage| match damage.object {
+        Object::Pack(pack) => Some(pack.to_string()),
+        _ => None,
+    });
+    let packs: Vec<String> = packs.map(|pack| format!(" {}", &pack[..16])).collect();
+    if packs.is_empty() {
+        return String::new();
+    }
+    let names = if packs.len() <= 8 { packs.concat() } else { String::new() };
+    format!(
+        "what can still be read of damaged packs is saved by `drydock repair packs -f FILE{names}`; what is lost the next \
+         `drydock snapshot -f FILE` stores again where the data is as it was\n"
+    )
 }
 
 fn points(checked: &Checked) -> String {

@@ -11,6 +11,7 @@ mod trees;
 
 use super::{Repository, RepositoryError, Snapshot, SnapshotId};
 use crate::context::Context;
+pub(super) use packs::verdicts;
 use report::Findings;
 
 pub use report::{CheckReport, Damage, Object, Unread};

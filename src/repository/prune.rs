@@ -5,7 +5,7 @@
 
 mod gather;
 mod plan;
-mod rewrite;
+pub(super) mod rewrite;
 #[cfg(test)]
 mod tests;
 
@@ -141,7 +141,7 @@ impl Repository {
 }
 
 /// What comes next, unless the lock is lost or the operation cancelled.
-async fn go_on<T>(next: impl Future<Output = T>, lock: &Lock, cx: &Context) -> Result<T, RepositoryError> {
+pub(super) async fn go_on<T>(next: impl Future<Output = T>, lock: &Lock, cx: &Context) -> Result<T, RepositoryError> {
     tokio::select! {
         biased;
         () = cx.cancel.cancelled() => Err(match lock.lost() {

@@ -1,6 +1,8 @@
 //! Brings back an index that is lost, damaged or wrong, from what the packs' own headers say. Owns the order: new index
-//! files first, then the bad ones go (`docs/ordering.md`, R13). Refuses to touch a pack: what no header vouches for is reported and stays.
+//! files first, then the bad ones go (`docs/ordering.md`, R13). Refuses to touch a pack: what no header vouches for is
+//! reported and stays. [`packs`] takes what is left out of damaged packs.
 
+mod packs;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +16,8 @@ use super::pack::packed_size;
 use super::{FileKind, IndexId, Lock, LockKind, PackId, Repository, RepositoryError};
 use crate::context::Context;
 use crate::failure::{Category, Failure};
+
+pub use packs::{PackRepair, Salvaged};
 
 /// Headers that are asked for at the same time: two small requests each.
 const HEADERS: usize = 8;

@@ -71,3 +71,26 @@ fn a_snapshot_stores_again_what_lay_in_a_pack_that_is_gone_or_cut() {
         world.restic().run(&["check", "--read-data"]);
     }
 }
+
+#[test]
+fn damage_that_only_reading_finds_is_repaired_by_what_check_says() {
+    let world = world("flip");
+    assert_eq!(world.run(&["snapshot"]).code, 0);
+    let largest = packs(&world).remove(0);
+    let mut bytes = std::fs::read(&largest).unwrap();
+    bytes[1000] ^= 1;
+    std::fs::write(&largest, bytes).unwrap();
+    let checked = world.run(&["check", "--read-data"]);
+    assert_eq!(checked.code, 20);
+    let pack = &largest.file_name().unwrap().to_str().unwrap()[..16];
+    assert!(checked.stdout.contains("repair packs -f ") && checked.stdout.contains(pack), "{}", checked.stdout);
+    let repaired = world.run(&["repair", "packs", pack]);
+    assert_eq!(repaired.code, 20, "something is lost: {}", repaired.stdout);
+    assert_eq!(world.run(&["snapshot"]).code, 0);
+    restic_restores_it(&world);
+    // The live files are as they were, so the former point is whole again as well.
+    let checked = world.run(&["check", "--read-data"]);
+    assert_eq!(checked.code, 0, "{}", checked.stdout);
+    assert_eq!(world.run(&["prune"]).code, 0);
+    world.restic().run(&["check", "--read-data"]);
+}

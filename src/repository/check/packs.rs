@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::super::index::NO_PANIC;
@@ -99,22 +99,7 @@ pub async fn read(
     }
     let chosen: HashMap<PackId, u64> = options.read_data.choose(stored.to_vec(), options.seed).into_iter().collect();
     let task = cx.progress.task("read packs", chosen.values().sum(), chosen.len() as u64);
-    let budget = Arc::new(Semaphore::new(BUDGET as usize));
-    let packs = in_order(repository, chosen.keys().copied().collect());
-    let packs = futures_util::stream::unfold(packs, |mut packs| async { Some((packs.recv().await?, packs)) });
-    let mut verdicts = std::pin::pin!(
-        packs
-            .map(|(id, blobs)| {
-                let (count, bytes) = (blobs.len() as u64, chosen[&id]);
-                let budget = Arc::clone(&budget);
-                async move {
-                    let room = u32::try_from(bytes.min(BUDGET)).expect("the budget is below 4 GiB");
-                    let _room = budget.acquire_many(room).await.expect("nobody closes the budget");
-                    (id, count, repository.verify_pack(&id, blobs).await)
-                }
-            })
-            .buffer_unordered(PACKS)
-    );
+    let mut verdicts = std::pin::pin!(verdicts(repository, &chosen));
     while let Some((id, blobs, verdict)) = next(&mut verdicts, cx).await? {
         task.add_bytes(chosen[&id]);
         task.add_items(1);
@@ -125,6 +110,28 @@ pub async fn read(
     }
     task.finish();
     Ok(())
+}
+
+/// Reads the chosen packs, whose sizes are given, and says of each how many blobs the index lists in it and what is wrong.
+/// The index must have been read.
+pub fn verdicts(
+    repository: &Repository,
+    chosen: &HashMap<PackId, u64>,
+) -> impl Stream<Item = (PackId, u64, Result<PackVerdict, RepositoryError>)> {
+    let budget = Arc::new(Semaphore::new(BUDGET as usize));
+    let packs = in_order(repository, chosen.keys().copied().collect());
+    let packs = futures_util::stream::unfold(packs, |mut packs| async { Some((packs.recv().await?, packs)) });
+    packs
+        .map(move |(id, blobs)| {
+            let (count, bytes) = (blobs.len() as u64, chosen[&id]);
+            let budget = Arc::clone(&budget);
+            async move {
+                let room = u32::try_from(bytes.min(BUDGET)).expect("the budget is below 4 GiB");
+                let _room = budget.acquire_many(room).await.expect("nobody closes the budget");
+                (id, count, repository.verify_pack(&id, blobs).await)
+            }
+        })
+        .buffer_unordered(PACKS)
 }
 
 fn note(id: PackId, blobs: u64, verdict: PackVerdict, findings: &mut Findings) {

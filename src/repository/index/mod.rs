@@ -9,7 +9,7 @@ use std::sync::RwLock;
 
 use futures_util::{StreamExt, TryStreamExt};
 
-use super::{FileKind, IndexId, Repository, RepositoryError};
+use super::{FileKind, IndexId, PackId, Repository, RepositoryError};
 
 pub use file::{IndexFile, IndexPack};
 pub use memory::{Index, Location, NO_PANIC};
@@ -42,6 +42,11 @@ impl Repository {
     /// All index files together, read at the first call.
     pub(crate) async fn index(&self) -> Result<&RwLock<Index>, RepositoryError> {
         self.index_cell().get_or_try_init(|| async { Ok(RwLock::new(self.read_index().await?)) }).await
+    }
+
+    /// Every pack that an index names.
+    pub async fn indexed_packs(&self) -> Result<Vec<PackId>, RepositoryError> {
+        Ok(self.index().await?.read().expect(memory::NO_PANIC).packs().to_vec())
     }
 
     /// Reads all index files again, for what others have written or removed since.

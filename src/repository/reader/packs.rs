@@ -43,7 +43,8 @@ impl Repository {
         let bytes = match self.store().get(&FileKind::Pack.key(&id.0)).await {
             Ok(bytes) => bytes,
             Err(crate::storage::StorageError::NotFound { .. }) => {
-                return Ok(PackVerdict { bytes: 0, problems: vec!["it is not in the store".into()], lost: listed });
+                let problems = vec!["it is not in the store".into()];
+                return Ok(PackVerdict { bytes: 0, problems, lost: listed, as_named: false });
             }
             Err(other) => return Err(other.into()),
         };
@@ -54,7 +55,8 @@ impl Repository {
 
     fn verify_pack_bytes(&self, id: &PackId, bytes: &Bytes, listed: &[PackedBlob]) -> PackVerdict {
         let mut verdict = PackVerdict { bytes: bytes.len() as u64, ..PackVerdict::default() };
-        if <[u8; 32]>::from(Sha256::digest(bytes)) != id.0 {
+        verdict.as_named = <[u8; 32]>::from(Sha256::digest(bytes)) == id.0;
+        if !verdict.as_named {
             verdict.problems.push("its bytes do not hash to its name".into());
         }
         match self.parse_header(bytes) {
@@ -100,6 +102,8 @@ pub(crate) struct PackVerdict {
     pub problems: Vec<String>,
     /// The blobs that cannot be had from it. A pack whose header alone is damaged loses none.
     pub lost: Vec<PackedBlob>,
+    /// Its bytes are those that its name stands for.
+    pub as_named: bool,
 }
 
 fn how(error: RepositoryError) -> String {
