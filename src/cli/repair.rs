@@ -85,7 +85,9 @@ fn find(known: &[PackId], wanted: &[String]) -> Result<Vec<PackId>, Failed> {
         match found.as_slice() {
             [pack] if !wanted.is_empty() => Ok(**pack),
             [] => Err(Failed::usage(format!("no index names a pack `{wanted}`"), "see `drydock check -f FILE`")),
-            _ => Err(Failed::usage(format!("`{wanted}` is the beginning of several packs' ids"), "write more of the id")),
+            _ => {
+                Err(Failed::usage(format!("`{wanted}` is the beginning of several packs' ids"), "write more of the id"))
+            }
         }
     };
     wanted.iter().map(one).collect()
