@@ -103,7 +103,8 @@ async fn a_pack_that_is_gone_leaves_the_index_and_a_damaged_header_loses_nothing
     let report = repair(&story.store, &[]).await;
     let mut found: Vec<_> = report.damaged.iter().map(|s| (s.pack, s.saved_blobs, s.lost_blobs)).collect();
     let mut expected = vec![(gone, 0, 1), (header, 3, 0)];
-    (found.sort(), expected.sort());
+    found.sort();
+    expected.sort();
     assert_eq!(found, expected);
     let packs = open(&story.store).await.indexed_packs().await.unwrap();
     assert!(!packs.contains(&gone) && !packs.contains(&header));
