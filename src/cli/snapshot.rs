@@ -22,7 +22,7 @@ use crate::stack::{ByteSize, Name, duration};
 /// at all. What the repository has already is not stored again.
 ///
 /// Exit code 3: the point is whole, but there is something to know (rows without their file, a file that never held
-/// still).
+/// still), or a clock is or was wrong.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -57,7 +57,7 @@ pub async fn run(args: &Args, session: &Session) -> Done {
     let taken = home
         .locked(LockKind::Shared, args.lock.lock_wait, &session.cx, async |_: &Lock| take(args, &home, session).await);
     let taken = taken.await?;
-    let warned = taken.record.warning_count() > 0;
+    let warned = taken.record.warning_count() > 0 || taken.clock.is_some();
     session.print_with(&Details::of(taken), warned.then_some(Category::Warnings))
 }
 

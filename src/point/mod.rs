@@ -2,6 +2,7 @@
 //! `point.json` and `keep.json` (`docs/formats.md`) and the tags by which their snapshots are found; refuses to read or
 //! write a data set's bytes: that is `data`'s, and the order of doing so the verbs'.
 
+mod clock;
 mod diff;
 mod error;
 mod files;
@@ -15,9 +16,11 @@ mod record;
 mod tags;
 mod versioned;
 
+pub use clock::store_time;
 pub use diff::{Change, How, SetDiff, diff};
 pub use error::PointError;
 pub use files::{document, folder, named, user};
+pub use find::CLOCK_TOLERANCE;
 pub use home::{Home, store_spec};
 pub use id::PointId;
 pub use keep::{Keep, keep, unkeep};

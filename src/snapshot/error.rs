@@ -1,3 +1,5 @@
+use jiff::Timestamp;
+
 use crate::data::DataError;
 use crate::data::references::ReferenceError;
 use crate::failure::{Category, Failure};
@@ -22,6 +24,8 @@ pub enum SnapshotError {
     Mixture { run: String },
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error("this machine's clock says {machine:.0}, the store's {store:.0}; there is no recovery point, because its date would be wrong for ever")]
+    Clock { machine: Timestamp, store: Timestamp },
     #[error("{what} reads back other than it was written ({how}); there is no recovery point")]
     NotAsWritten { what: String, how: String },
     #[error(transparent)]
@@ -38,6 +42,7 @@ impl Failure for SnapshotError {
             Self::References { source, .. } => source.category(),
             Self::Unfinished { .. } | Self::Mixture { .. } => Category::NeedsOperator,
             Self::Run(error) => error.category(),
+            Self::Clock { .. } => Category::Unavailable,
             Self::NotAsWritten { .. } => Category::Integrity,
             Self::Point(error) => error.category(),
             Self::Repository(error) => error.category(),
@@ -53,6 +58,7 @@ impl Failure for SnapshotError {
             Self::Unfinished { run, .. } | Self::Mixture { run } => {
                 Some(format!("bring it to its end first: `drydock restore -f FILE --resume {run}`, or `--undo {run}`"))
             }
+            Self::Clock { .. } => Some("set the clock that is wrong, best by NTP, and run the same command again".into()),
             Self::NotAsWritten { .. } => Some(
                 "test this machine's memory and the store; then look with `drydock check -f FILE --read-data`".into(),
             ),

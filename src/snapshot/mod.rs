@@ -5,6 +5,7 @@
 //! databases are read, then volumes, then caches; so no row points at a file that was not yet there. The point's own
 //! snapshot is saved last: it is what makes the point real.
 
+mod clock;
 mod error;
 mod forecast;
 mod held;
@@ -39,6 +40,8 @@ pub struct Options {
 pub struct Taken {
     pub snapshot: SnapshotId,
     pub record: PointRecord,
+    /// What is odd about its date.
+    pub clock: Option<String>,
 }
 
 /// What the steps share.
@@ -61,6 +64,7 @@ struct Run<'a> {
 /// The data set that could not be read, by name, and why; `NotAsWritten` when what was stored does not read back.
 pub async fn snapshot(home: &Home, prepared: Prepared, options: Options, cx: &Context) -> Result<Taken, SnapshotError> {
     refuse_mixture(home).await?;
+    let clock = clock::look(home, prepared.plan.former_time, cx).await?;
     let Prepared { plan, mut databases, forecast } = prepared;
     let cx = &cx.stoppable();
     let writer = home.repository.writer(options.writer);
@@ -73,14 +77,15 @@ pub async fn snapshot(home: &Home, prepared: Prepared, options: Options, cx: &Co
     let while_held = held.during(cx, async {
         heal(home).await?; // what was lost is not taken for stored
         let read = read::everything(&run, &mut databases, &forecast).await?; // databases, then volumes, then caches
+        let named = record::named(&run, &read).await?;
         run.writer.finish().await?; // all that was read is stored and in an index
         let references = references::compare(&run, &databases, &read).await?; // rows as exported, files as stored
-        Ok((read, references))
+        Ok((read, named, references))
     });
     let while_held = while_held.await;
     databases.close().await; // production's vacuum is free again
-    let (read, references) = while_held?;
-    let members = record::members(&run, read).await?;
+    let (read, named, references) = while_held?;
+    let members = record::members(&run, read, named).await?;
     let documented = async {
         reopen::members(&run, &members).await?; // the output is opened before the point says that it is there
         record::documents(&run, &members, references).await
@@ -93,7 +98,7 @@ pub async fn snapshot(home: &Home, prepared: Prepared, options: Options, cx: &Co
         }
     };
     // From here on the point may be listed even where saving it reports a failure, so its members stay.
-    let taken = record::point(&run, documented).await?;
+    let taken = Taken { clock, ..record::point(&run, documented).await? };
     reopen::point(&run, &taken, &members).await?;
     let (bytes, elapsed_ms) = (taken.record.bytes(), taken.record.took_ms);
     tracing::info!(point = %id, bytes, elapsed_ms, "a recovery point is complete");

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::SnapshotError;
 use crate::point::{DataWord, Member, Point};
 use crate::repository::SnapshotId;
@@ -22,6 +24,8 @@ pub struct SnapshotPlan {
     pub reread: bool,
     /// That point's own snapshot.
     pub former_point: Option<SnapshotId>,
+    /// When that point was taken, by the clock of then.
+    pub former_time: Option<Timestamp>,
 }
 
 /// Plans a recovery point of the data sets `wanted`, or of all of `stack`'s.
@@ -50,6 +54,7 @@ pub fn plan(stack: &Stack, wanted: &[Name], latest: Option<&Point>) -> Result<Sn
         former,
         reread: false,
         former_point: latest.map(|point| point.snapshot),
+        former_time: latest.map(|point| point.time),
     })
 }
 

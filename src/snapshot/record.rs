@@ -8,14 +8,18 @@ use super::{Run, SnapshotError, Taken};
 use crate::point::{self, Member, PointRecord, member_tags, point_tags};
 use crate::repository::{Snapshot, TreeId};
 
-/// Saves the members' snapshots; whatever fails takes back those that were saved.
-pub async fn members(run: &Run<'_>, read: Vec<Read>) -> Result<Vec<Member>, SnapshotError> {
+/// The folders that the members' snapshots will name; stored together with what was read.
+pub async fn named(run: &Run<'_>, read: &[Read]) -> Result<Vec<TreeId>, SnapshotError> {
     let mut trees = Vec::new();
-    for Read { set, captured, .. } in &read {
+    for Read { set, captured, .. } in read {
         let root = captured.root.clone();
         trees.push(point::named(&run.writer, &set.name, captured.tree, root, run.time).await?);
     }
-    run.writer.finish().await?;
+    Ok(trees)
+}
+
+/// Saves the members' snapshots of `trees`; whatever fails takes back those that were saved.
+pub async fn members(run: &Run<'_>, read: Vec<Read>, trees: Vec<TreeId>) -> Result<Vec<Member>, SnapshotError> {
     let mut members = Vec::new();
     for (read, tree) in read.into_iter().zip(trees) {
         match member(run, read, tree).await {
@@ -106,7 +110,7 @@ pub async fn point(run: &Run<'_>, documented: Documented) -> Result<Taken, Snaps
     let mut snapshot = signed(run, tree, paths);
     snapshot.tags = point_tags(&run.home.stack.name, run.id);
     let snapshot = run.home.repository.save_snapshot(&snapshot).await?;
-    Ok(Taken { snapshot, record })
+    Ok(Taken { snapshot, record, clock: None })
 }
 
 /// Removes members that no point will name. What cannot be removed now is not listed either, and goes with `forget`.

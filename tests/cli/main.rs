@@ -4,6 +4,7 @@
 mod support;
 
 mod halfway;
+mod clock;
 mod heal;
 mod kind;
 mod points;
