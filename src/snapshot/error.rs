@@ -24,7 +24,9 @@ pub enum SnapshotError {
     Mixture { run: String },
     #[error(transparent)]
     Run(#[from] RunError),
-    #[error("this machine's clock says {machine:.0}, the store's {store:.0}; there is no recovery point, because its date would be wrong for ever")]
+    #[error(
+        "this machine's clock says {machine:.0}, the store's {store:.0}; there is no recovery point, because its date would be wrong for ever"
+    )]
     Clock { machine: Timestamp, store: Timestamp },
     #[error("{what} reads back other than it was written ({how}); there is no recovery point")]
     NotAsWritten { what: String, how: String },
@@ -58,7 +60,9 @@ impl Failure for SnapshotError {
             Self::Unfinished { run, .. } | Self::Mixture { run } => {
                 Some(format!("bring it to its end first: `drydock restore -f FILE --resume {run}`, or `--undo {run}`"))
             }
-            Self::Clock { .. } => Some("set the clock that is wrong, best by NTP, and run the same command again".into()),
+            Self::Clock { .. } => {
+                Some("set the clock that is wrong, best by NTP, and run the same command again".into())
+            }
             Self::NotAsWritten { .. } => Some(
                 "test this machine's memory and the store; then look with `drydock check -f FILE --read-data`".into(),
             ),

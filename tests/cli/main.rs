@@ -3,8 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod halfway;
 mod clock;
+mod halfway;
 mod heal;
 mod kind;
 mod points;
