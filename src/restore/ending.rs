@@ -136,7 +136,7 @@ async fn complete_volume(spec: &VolumeSpec, run: &str, cx: &Context) -> Result<b
     let folder = folder_of(spec)?;
     Ok(match trace(folder, run, cx).await? {
         Some(volume::Stage::Verified | volume::Stage::Exchanging | volume::Stage::Finished) => {
-            volume::resume(folder, run, cx).await? == volume::Outcome::New
+            volume::resume(folder, run, &spec.exclude, cx).await? == volume::Outcome::New
         }
         _ => false,
     })
@@ -265,7 +265,7 @@ async fn volume_back(spec: &VolumeSpec, run: &str, restored: Restored, cx: &Cont
     let folder = folder_of(spec)?;
     let Some(trace) = trace(folder, run, cx).await? else { return Ok(()) };
     if matches!(trace, volume::Stage::Discarding { .. }) {
-        volume::resume(folder, run, cx).await?;
+        volume::resume(folder, run, &spec.exclude, cx).await?;
     } else {
         volume::undo(folder, run, cx).await?;
     }

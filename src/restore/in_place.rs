@@ -228,7 +228,8 @@ async fn swap(journal: &mut Journal, part: &Part, waiting: &mut Waiting, cx: &Co
 
 async fn copy(home: &Home, plan: &RestorePlan, part: &Part, cx: &Context) -> Result<volume::Beside, DataError> {
     let root = root::of(home, &part.member).await?;
-    let options = volume::RestoreOptions { root, ..volume::RestoreOptions::default() };
+    let exclude = exclude_of(part).to_vec();
+    let options = volume::RestoreOptions { root, exclude, ..volume::RestoreOptions::default() };
     Ok(volume::fill_beside(&home.repository, &part.member.tree, folder(part)?, &plan.run, &options, cx).await?)
 }
 
@@ -257,6 +258,14 @@ pub(super) fn folder(part: &Part) -> Result<&Path, DataError> {
     match part.kind() {
         DataKind::Volume(spec) => folder_of(spec),
         DataKind::Postgres(_) | DataKind::Redis(_) => unreachable!("the plan put a volume here"),
+    }
+}
+
+/// What captures of the part's volume leave out.
+pub(super) fn exclude_of(part: &Part) -> &[String] {
+    match part.kind() {
+        DataKind::Volume(spec) => &spec.exclude,
+        DataKind::Postgres(_) | DataKind::Redis(_) => &[],
     }
 }
 

@@ -216,7 +216,7 @@ async fn end_without_journal(home: &Home, run: &str, step: Step, cx: &Context) -
                 if !runs.iter().any(|one| one.run == run) {
                     continue;
                 }
-                volume(folder, run, step, cx).await.map_err(|error| failed(error.into()))?
+                volume(folder, &spec.exclude, run, step, cx).await.map_err(|error| failed(error.into()))?
             }
             DataKind::Postgres(spec) => {
                 let left = postgres::restore::unfinished(spec).await.map_err(|error| failed(error.into()))?;
@@ -235,12 +235,13 @@ async fn end_without_journal(home: &Home, run: &str, step: Step, cx: &Context) -
 
 async fn volume(
     folder: &Path,
+    exclude: &[String],
     run: &str,
     step: Step,
     cx: &Context,
 ) -> Result<Option<&'static str>, volume::VolumeError> {
     Ok(match step {
-        Step::Resume => Some(match volume::resume(folder, run, cx).await? {
+        Step::Resume => Some(match volume::resume(folder, run, exclude, cx).await? {
             Outcome::New => "restored",
             Outcome::Former => "former",
             Outcome::Untouched => "untouched",

@@ -3,7 +3,7 @@
 
 use super::RestoreError;
 use super::ending;
-use super::in_place::folder;
+use super::in_place::{exclude_of, folder};
 use super::plan::{Part, RestorePlan};
 use crate::context::Context;
 use crate::data::volume::{self, Outcome, Stage};
@@ -53,7 +53,7 @@ async fn one(part: &Part, cx: &Context) -> Result<Vec<String>, DataError> {
             let folder = folder(part)?;
             let mut said = Vec::new();
             for left in volume::unfinished(folder, cx).await? {
-                let outcome = end(folder, &left, cx).await?;
+                let outcome = end(folder, exclude_of(part), &left, cx).await?;
                 let live = match outcome {
                     Outcome::New => "the restored content is live",
                     Outcome::Former => "the former content is live",
@@ -67,14 +67,19 @@ async fn one(part: &Part, cx: &Context) -> Result<Vec<String>, DataError> {
 }
 
 /// Back where that is still its aim or may be chosen; a run that was being ended is ended.
-async fn end(folder: &std::path::Path, left: &volume::InPlaceRun, cx: &Context) -> Result<Outcome, DataError> {
+async fn end(
+    folder: &std::path::Path,
+    exclude: &[String],
+    left: &volume::InPlaceRun,
+    cx: &Context,
+) -> Result<Outcome, DataError> {
     match left.stage {
         Stage::Filling | Stage::Verified | Stage::Exchanging => {
             volume::undo(folder, &left.run, cx).await?;
             Ok(Outcome::Former)
         }
         Stage::Finished | Stage::Undoing | Stage::Undone { .. } | Stage::Discarding { .. } => {
-            Ok(volume::resume(folder, &left.run, cx).await?)
+            Ok(volume::resume(folder, &left.run, exclude, cx).await?)
         }
     }
 }

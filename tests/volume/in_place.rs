@@ -44,7 +44,7 @@ async fn the_live_folder_becomes_the_snapshot_and_the_former_content_is_kept() {
     assert_same(&fixture.path("damaged"), &exchanged.former, Except { root: true, ..Except::default() });
     assert_eq!(unfinished(&fixture.source(), &fixture.cx).await.unwrap(), []);
     assert_eq!(runs(&fixture.source(), &fixture.cx).await.unwrap()[0].stage, Stage::Finished);
-    assert_eq!(resume(&fixture.source(), "restore-1", &fixture.cx).await.unwrap(), Outcome::New);
+    assert_eq!(resume(&fixture.source(), "restore-1", &[], &fixture.cx).await.unwrap(), Outcome::New);
 
     undo(&fixture.source(), "restore-1", &fixture.cx).await.unwrap();
     assert_same(&fixture.path("damaged"), &fixture.source(), Except::default());
@@ -117,4 +117,26 @@ async fn cancelled_before_the_exchange_it_leaves_the_live_folder_as_it_was() {
     assert_eq!(error.category(), Category::Interrupted);
     assert_same(&fixture.path("original"), &fixture.source(), Except::default());
     assert!(!fixture.path("source/.drydock").exists());
+}
+
+/// What captures leave out is nowhere else: at the top it stays live, deeper it goes with its folder, and that is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_captures_leave_out_stays_at_the_top_and_is_told_of_below() {
+    let fixture = Fixture::new("in-place-excluded").await;
+    sh(&fixture.source(), "mkdir uploads && echo point > uploads/a");
+    let captured = fixture.capture().await;
+    sh(&fixture.source(), "mkdir cache && echo only > cache/one && echo only > uploads/b.tmp && echo new > uploads/a");
+    let exclude = vec!["/cache".to_owned(), "*.tmp".to_owned()];
+    let options = RestoreOptions { root: captured.root.clone(), exclude, ..RestoreOptions::default() };
+    let (tree, source) = (&captured.tree, fixture.source());
+    let exchanged = restore_in_place(&fixture.repository, tree, &source, "run", &options, &fixture.cx).await.unwrap();
+    let text = |path: &str| fs::read_to_string(fixture.path(path)).unwrap();
+    assert_eq!((text("source/cache/one"), text("source/uploads/a")), ("only\n".into(), "point\n".into()));
+    assert_eq!(fs::read_to_string(exchanged.former.join("uploads/b.tmp")).unwrap(), "only\n");
+    let notes = exchanged.comparison.notes.join("\n");
+    assert!(notes.contains("1 entries that `exclude` leaves out") && notes.contains("uploads/b.tmp"), "{notes}");
+    undo(&source, "run", &fixture.cx).await.unwrap();
+    assert_eq!((text("source/cache/one"), text("source/uploads/a")), ("only\n".into(), "new\n".into()));
+    discard_former(&source, "run", &fixture.cx).await.unwrap();
+    assert_eq!(text("source/cache/one"), "only\n");
 }

@@ -26,6 +26,11 @@ impl Excludes {
         Ok(Self { patterns })
     }
 
+    /// Whether there are no patterns of the spec's.
+    pub(super) fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
     /// Whether the entry at `path` below the volume is left out.
     pub(super) fn leave_out(&self, path: &[u8]) -> bool {
         RESERVED.contains(&path)

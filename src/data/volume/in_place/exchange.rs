@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use rustix::io::Errno;
 
 use super::super::VolumeError;
-use super::super::exclude::RESERVED;
+use super::super::exclude::{Excludes, RESERVED};
 use super::super::folder::Folder;
 use super::super::path::shown;
 use super::disk::{At, Disk};
@@ -32,8 +32,9 @@ pub(super) enum Whole {
     Former,
 }
 
-/// Every top-level name of the live folder and of the copy.
-pub(super) fn plan(place: &Place) -> Result<Vec<Planned>, VolumeError> {
+/// Every top-level name of the live folder and of the copy. What captures leave out, and the copy has not, stays where it
+/// is: it is its own new content.
+pub(super) fn plan(place: &Place, excludes: &Excludes) -> Result<Vec<Planned>, VolumeError> {
     let mut names: BTreeMap<Vec<u8>, (Option<u64>, Option<u64>)> = BTreeMap::new();
     for (name, inode) in inodes(&place.live)? {
         names.entry(name).or_default().0 = Some(inode);
@@ -41,7 +42,11 @@ pub(super) fn plan(place: &Place) -> Result<Vec<Planned>, VolumeError> {
     for (name, inode) in inodes(&place.new)? {
         names.entry(name).or_default().1 = Some(inode);
     }
-    Ok(names.into_iter().map(|(name, (former, new))| Planned { name, former, new }).collect())
+    let planned = |(name, (former, new)): (Vec<u8>, (Option<u64>, Option<u64>))| {
+        let stays = new.is_none() && excludes.leave_out(&name);
+        Planned { name, former, new: if stays { former } else { new } }
+    };
+    Ok(names.into_iter().map(planned).collect())
 }
 
 /// By `statx`: what getdents says may differ on a mount point or an overlay.
@@ -89,6 +94,9 @@ impl<'p> Moves<'p> {
     /// # Errors
     /// `Changed` when what lies there is none of the states above.
     pub(super) fn forward(&self, entry: &Planned, tried: bool) -> Result<(), VolumeError> {
+        if entry.stays() {
+            return Ok(());
+        }
         let found = self.find(entry)?;
         match (entry.former, entry.new) {
             (Some(former), Some(new)) => self.forward_both(entry, found, (former, new), tried),
@@ -138,6 +146,9 @@ impl<'p> Moves<'p> {
     /// # Errors
     /// `Changed` when what lies there is none of the states above.
     pub(super) fn back(&self, entry: &Planned, tried: bool) -> Result<(), VolumeError> {
+        if entry.stays() {
+            return Ok(());
+        }
         let found = self.find(entry)?;
         let Place { live, new, former, .. } = self.place;
         match (found.live, found.new, found.former) {

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags, fsync, ftruncate, openat};
 use serde::{Deserialize, Serialize};
@@ -77,11 +78,19 @@ pub(super) struct Planned {
     pub new: Option<u64>,
 }
 
+impl Planned {
+    /// Whether it is not to be moved.
+    pub(super) fn stays(&self) -> bool {
+        self.former.is_some() && self.former == self.new
+    }
+}
+
 /// What the events add up to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct State {
     pub stage: Stage,
-    pub entries: Vec<Planned>,
+    /// Shared, because the state is copied for each entry of the journal.
+    pub entries: Arc<[Planned]>,
     /// Entries before this one may have been exchanged.
     pub tried: usize,
     /// The new content has been live.
@@ -92,7 +101,7 @@ pub(super) struct State {
 
 impl State {
     fn new() -> Self {
-        Self { stage: Stage::Filling, entries: Vec::new(), tried: 0, was_finished: false, roots: None }
+        Self { stage: Stage::Filling, entries: Arc::default(), tried: 0, was_finished: false, roots: None }
     }
 
     /// # Errors
@@ -108,7 +117,7 @@ impl State {
             }
             (Filling, Event::Verified {}) if self.roots.is_some() => self.stage = Verified,
             (Verified, Event::Planned { entries }) => {
-                self.entries.clone_from(entries);
+                self.entries = entries.as_slice().into();
                 self.stage = Exchanging;
             }
             (Exchanging, Event::Intended { to, .. }) => self.tried = self.tried.max(*to),
@@ -307,7 +316,7 @@ mod tests {
             ]
         );
         let (state, _) = fold(text).unwrap();
-        assert_eq!(state.entries, [Planned { name: "café".into(), former: Some(12), new: Some(99) }]);
+        assert_eq!(*state.entries, [Planned { name: "café".into(), former: Some(12), new: Some(99) }]);
     }
 
     #[test]
@@ -340,7 +349,7 @@ mod tests {
     fn many_entries_are_journaled_in_at_most_a_thousand_groups_that_cover_all() {
         for count in [0, 1, 999, 1_000, 1_001, 250_000] {
             let entry = Planned { name: b"x".to_vec(), former: None, new: None };
-            let state = State { entries: vec![entry; count], ..State::new() };
+            let state = State { entries: vec![entry; count].into(), ..State::new() };
             let groups = state.groups();
             assert!(groups.len() <= MOST_GROUPS);
             assert_eq!(groups.iter().flat_map(Clone::clone).collect::<Vec<_>>(), (0..count).collect::<Vec<_>>());

@@ -8,6 +8,7 @@
 
 mod disk;
 mod exchange;
+mod excluded;
 mod journal;
 mod place;
 mod remove;
@@ -25,6 +26,7 @@ use crate::repository::{Repository, TreeId};
 
 use super::VolumeError;
 use super::blocking::{Stop, blocking};
+use super::exclude::Excludes;
 use super::restore::{Merge, Restore, RestoreOptions};
 use disk::{Disk, RealDisk};
 use exchange::{Moves, Whole};
@@ -93,7 +95,8 @@ pub async fn fill_beside(
     let filled = blocking(cx, move |stop| {
         let restore = Restore::new(repository, tree, RestoreOptions { root: None, ..options.clone() }, stop.clone());
         let place = Place::create(&folder, &run)?;
-        let steps = Steps { place: &place, disk: Arc::new(RealDisk), stop };
+        let excludes = Excludes::new(&options.exclude)?;
+        let steps = Steps { place: &place, disk: Arc::new(RealDisk), stop, excludes: &excludes };
         let comparison = steps.fill_beside(&restore, &options, &task, &checking)?;
         Ok(Beside { place, restore, options, comparison })
     });
@@ -111,8 +114,10 @@ impl Beside {
     /// Once begun it goes on to its end.
     pub async fn exchange(self, cx: &Context) -> Result<Exchanged, VolumeError> {
         blocking(cx, move |stop| {
-            let Self { place, restore, options, comparison } = self;
-            let steps = Steps { place: &place, disk: Arc::new(RealDisk), stop };
+            let Self { place, restore, options, mut comparison } = self;
+            let excludes = Excludes::new(&options.exclude)?;
+            comparison.notes.extend(excluded::below_the_top(&place.live, &excludes, &stop)?);
+            let steps = Steps { place: &place, disk: Arc::new(RealDisk), stop, excludes: &excludes };
             let mut journal = steps.journal()?;
             let entries = steps.plan(&mut journal)?;
             steps.forward(&mut journal)?;
@@ -158,12 +163,12 @@ pub async fn unfinished(folder: &Path, cx: &Context) -> Result<Vec<InPlaceRun>, 
 }
 
 /// Brings a run to its end: forward where its copy was verified, otherwise back to the former content, which was never
-/// touched. A run that was being undone is undone.
+/// touched. A run that was being undone is undone. `exclude` is what captures of the folder leave out.
 ///
 /// # Errors
 /// `NoSuchRun`; `Changed` when somebody else has been at the entries, which are left as they are.
-pub async fn resume(folder: &Path, run: &str, cx: &Context) -> Result<Outcome, VolumeError> {
-    at(folder, run, cx, |steps| steps.resume()).await
+pub async fn resume(folder: &Path, run: &str, exclude: &[String], cx: &Context) -> Result<Outcome, VolumeError> {
+    at(folder, run, exclude, cx, |steps| steps.resume()).await
 }
 
 /// Brings the former content back, also after the run was finished. What was live then is kept in `new/` if the run had
@@ -172,7 +177,7 @@ pub async fn resume(folder: &Path, run: &str, cx: &Context) -> Result<Outcome, V
 /// # Errors
 /// As [`resume`].
 pub async fn undo(folder: &Path, run: &str, cx: &Context) -> Result<(), VolumeError> {
-    at(folder, run, cx, |steps| steps.undo()).await
+    at(folder, run, &[], cx, |steps| steps.undo()).await
 }
 
 /// Removes what a finished or undone run has kept. There is no way back from it.
@@ -180,19 +185,20 @@ pub async fn undo(folder: &Path, run: &str, cx: &Context) -> Result<(), VolumeEr
 /// # Errors
 /// `Unfinished` while the run is neither; `NoSuchRun`.
 pub async fn discard_former(folder: &Path, run: &str, cx: &Context) -> Result<(), VolumeError> {
-    at(folder, run, cx, |steps| steps.discard()).await
+    at(folder, run, &[], cx, |steps| steps.discard()).await
 }
 
 async fn at<T: Send + 'static>(
     folder: &Path,
     run: &str,
+    exclude: &[String],
     cx: &Context,
     work: impl FnOnce(&Steps<'_>) -> Result<T, VolumeError> + Send + 'static,
 ) -> Result<T, VolumeError> {
-    let (folder, run) = (folder.to_owned(), run.to_owned());
+    let (folder, run, excludes) = (folder.to_owned(), run.to_owned(), Excludes::new(exclude)?);
     blocking(cx, move |stop| {
         let place = Place::open(&folder, &run)?;
-        work(&Steps { place: &place, disk: Arc::new(RealDisk), stop })
+        work(&Steps { place: &place, disk: Arc::new(RealDisk), stop, excludes: &excludes })
     })
     .await
 }
@@ -203,6 +209,7 @@ struct Steps<'p> {
     place: &'p Place,
     disk: Arc<dyn Disk>,
     stop: Stop,
+    excludes: &'p Excludes,
 }
 
 impl Steps<'_> {
@@ -240,7 +247,7 @@ impl Steps<'_> {
     }
 
     fn plan(&self, journal: &mut Journal<'_>) -> Result<u64, VolumeError> {
-        let entries = exchange::plan(self.place)?;
+        let entries = exchange::plan(self.place, self.excludes)?;
         let count = entries.len() as u64;
         journal.append(&Event::Planned { entries })?;
         Ok(count)

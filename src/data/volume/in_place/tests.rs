@@ -133,6 +133,7 @@ impl Volume {
         fs::write(self.path().join("both, files"), "former").unwrap();
         fs::write(self.path().join("file, then folder"), "former").unwrap();
         fs::write(self.path().join("former alone"), "former").unwrap();
+        fs::write(self.path().join("former and left out"), "nobody else has it").unwrap();
         fs::create_dir(self.path().join("lost+found")).unwrap();
         fs::set_permissions(self.path(), fs::Permissions::from_mode(0o711)).unwrap();
         set_time(self.path(), 1_000);
@@ -180,7 +181,8 @@ impl Volume {
     ) -> Result<T, VolumeError> {
         let place = if new { Place::create(self.path(), "run")? } else { Place::open(self.path(), "run")? };
         let disk: Arc<dyn Disk> = Arc::clone(disk) as Arc<dyn Disk>;
-        work(&Steps { place: &place, disk, stop: Stop::for_tests() }, &place)
+        let excludes = Excludes::new(&["/former and left out".into()]).unwrap();
+        work(&Steps { place: &place, disk, stop: Stop::for_tests(), excludes: &excludes }, &place)
     }
 
     fn disk(&self, at: usize, how: Cut) -> Arc<CutDisk> {

@@ -41,13 +41,15 @@ pub struct RestoreOptions {
     pub allow_not_empty: bool,
     /// The folder's own metadata, where it was recorded ([`Captured::root`](crate::data::Captured::root)).
     pub root: Option<Node>,
+    /// In place: what captures of the folder leave out, by the spec's patterns. At its top it stays where it is.
+    pub exclude: Vec<String>,
     /// How many files are written, and later read, at once.
     pub threads: usize,
 }
 
 impl Default for RestoreOptions {
     fn default() -> Self {
-        Self { verify: true, allow_not_empty: false, root: None, threads: 2 }
+        Self { verify: true, allow_not_empty: false, root: None, exclude: Vec::new(), threads: 2 }
     }
 }
 
