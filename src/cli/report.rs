@@ -66,18 +66,15 @@ impl Report {
     }
 
     /// The same, after the work was told to stop: whatever broke then broke because of it, unless what broke needs a
-    /// person or is damage.
+    /// person or is damage. What it says of itself stays to be read.
     #[must_use]
     pub fn after_stop(self, reason: &str) -> Self {
         match self.category {
             Category::Integrity | Category::NeedsOperator | Category::Bug => return self,
-            Category::Interrupted => {}
-            _ => {
-                let causes = std::iter::once(self.message).chain(self.causes).collect();
-                return Self { causes, ..Self::interrupted(reason) };
-            }
+            _ => {}
         }
-        Self::interrupted(reason)
+        let causes = std::iter::once(self.message).chain(self.causes).filter(|said| said != "cancelled").collect();
+        Self { causes, ..Self::interrupted(reason) }
     }
 
     fn interrupted(reason: &str) -> Self {
@@ -176,6 +173,8 @@ mod tests {
     fn what_broke_because_of_a_stop_is_the_stop() {
         let report = Report::of(&Outer::Same(inner())).after_stop("stopped by Ctrl-C");
         assert_eq!((report.exit_code, report.causes.len()), (130, 2));
+        let told = Report { category: Category::Interrupted, message: "cancelled".into(), ..report.clone() };
+        assert_eq!(told.after_stop("stopped by Ctrl-C").causes, ["connection reset", "peer went away"]);
         let damage = Report { category: Category::Integrity, ..report };
         assert_eq!(damage.clone().after_stop("stopped by Ctrl-C"), damage, "damage is told as damage");
     }

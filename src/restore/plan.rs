@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::RestoreError;
 use crate::point::{DataWord, Member, Point, PointId, PointRecord};
+use crate::repository::SnapshotId;
 use crate::stack::{DataKind, DataSet, Name, Stack};
 
 /// Where it goes.
@@ -33,6 +34,8 @@ pub struct RestorePlan {
     /// Names what the restore makes, for ever: what it keeps is found by it.
     pub run: String,
     pub point: PointId,
+    /// The point's own snapshot.
+    pub snapshot: SnapshotId,
     pub record: PointRecord,
     /// Databases, then volumes, then caches.
     pub parts: Vec<Part>,
@@ -86,7 +89,7 @@ pub fn plan(
     let mut parts = chosen.map(|member| part(stack, point, member, &target)).collect::<Result<Vec<_>, _>>()?;
     parts.sort_by_key(|part| turn(part.member.kind));
     let (id, record) = (point.id, record.clone());
-    let plan = RestorePlan { run, point: id, record, parts, target, options };
+    let plan = RestorePlan { run, point: id, snapshot: point.snapshot, record, parts, target, options };
     plan.refuse_misfits()?;
     Ok(plan)
 }

@@ -7,7 +7,7 @@ use super::report::{ComparedReference, Report};
 use crate::context::Context;
 use crate::data::references::{Checked, ReferenceError, compare_gaps};
 use crate::data::{postgres, references};
-use crate::point::{Home, PointRecord};
+use crate::point::{Home, PointRecord, document};
 use crate::repository::TreeId;
 use crate::stack::{DataKind, Name, PostgresSpec, Reference};
 
@@ -19,6 +19,10 @@ pub async fn compare(
     mut report: Report,
     cx: &Context,
 ) -> Result<Report, RestoreError> {
+    if home.stack.spec.references.is_empty() {
+        return Ok(report);
+    }
+    let known = checked(home, plan).await;
     for reference in &home.stack.spec.references {
         let pair = reference.pair();
         let touched = |name: &Name| plan.parts.iter().any(|part| part.name() == name);
@@ -28,7 +32,7 @@ pub async fn compare(
         let (Some(spec), Some(volume)) = (spec(home, &pair.database), live(plan, safety, &pair.volume)) else {
             continue;
         };
-        let outcome = match look(home, reference, spec, &volume, cx).await {
+        let outcome = match look(home, reference, spec, &volume, &known, cx).await {
             Ok(outcome) => outcome,
             Err(source) => {
                 let (reference, source) = (reference.word(), Box::new(source));
@@ -51,12 +55,25 @@ async fn look(
     reference: &Reference,
     spec: &PostgresSpec,
     volume: &TreeId,
+    known: &Checked,
     cx: &Context,
 ) -> Result<references::Outcome, ReferenceError> {
     let source = postgres::open(spec, cx).await?;
-    let outcome = references::compare(reference, &source, &home.repository, volume, &Checked::default(), cx).await;
+    let outcome = references::compare(reference, &source, &home.repository, volume, known, cx).await;
     source.close().await;
     outcome
+}
+
+/// What was verified when the point was taken. It only saves work: whatever keeps it from being read means that nothing is
+/// known.
+async fn checked(home: &Home, plan: &RestorePlan) -> Checked {
+    let read = async {
+        let snapshot = home.repository.snapshot(&plan.snapshot).await.ok()?;
+        let what = "the restored recovery point";
+        let bytes = document(&home.repository, &snapshot.tree, PointRecord::CHECKED_FILE, what).await.ok()?;
+        Checked::from_bytes(&bytes).ok()
+    };
+    read.await.unwrap_or_default()
 }
 
 fn spec<'a>(home: &'a Home, name: &Name) -> Option<&'a PostgresSpec> {

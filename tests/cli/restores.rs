@@ -1,13 +1,22 @@
 //! Bringing back: beside, in new databases, in place; verified, or refused and nothing changed.
 
+use std::io::{Read, Write};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use drydock::context::Context;
+use drydock::point::{Home, load};
+use drydock::repository::{Lock, LockKind, RepositoryError};
+use drydock::restore::{Options, Target, plan, restore};
+use drydock::stack::Stack;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
 use crate::support::postgres::Postgres;
 use crate::support::redis::Redis;
-use crate::support::run;
+use crate::support::{run, wait_until};
 use crate::world::World;
 
 /// A shop: a database, a cache, a folder; one recovery point of it, and then damage to all three.
@@ -245,4 +254,70 @@ fn rows_without_their_file_are_named_recorded_and_held_against_a_restore() {
     let new = world.run(&["restore", "--point", point, "--data", "db", "--in-place", "--yes", "-o", "json"]);
     assert_eq!(new.code, 20, "the rows came back, their file did not: {}{}", new.stdout, new.stderr);
     assert!(new.stdout.contains("ab/cd/abcd1"), "{}", new.stdout);
+}
+
+/// A restore asks a person, which takes minutes, between its first look at the repository and its lock.
+#[test]
+fn what_was_read_before_the_lock_is_read_again_under_it() {
+    let world = World::new("stale", "  data:\n  - {name: files, volume: {path: files}}\n");
+    let noise = |seed: u64| {
+        let mut bytes = vec![0; 3 << 20];
+        SmallRng::seed_from_u64(seed).fill_bytes(&mut bytes);
+        bytes
+    };
+    world.write("files/goes", noise(1));
+    world.write("files/stays", noise(2));
+    world.json(&["snapshot"]);
+    std::fs::remove_file(world.path("files/goes")).unwrap();
+    world.json(&["snapshot"]);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let target = world.path("look");
+    runtime.block_on(async {
+        let home = Home::open(Stack::load(&world.path("stack.yaml")).unwrap()).await.unwrap();
+        load(&home.repository, &home.stack.name).await.unwrap();
+        world.json(&["forget", "--keep-last", "1"]);
+        world.json(&["prune", "--max-unused", "0"]);
+        let cx = Context::default();
+        let work = async |_: &Lock| -> Result<(), RepositoryError> {
+            let points = load(&home.repository, &home.stack.name).await.unwrap();
+            let (point, target) = (points.latest(cx.clock.now()).unwrap(), Target::Folder(target.clone()));
+            let plan = plan(&home.stack, point, &[], target, Options::default(), "r".into()).unwrap();
+            assert!(restore(&home, &plan, &cx).await.unwrap().holds());
+            Ok(())
+        };
+        home.locked(LockKind::Shared, Duration::ZERO, &cx, work).await.unwrap();
+    });
+    assert_eq!(std::fs::read(target.join("files/stays")).unwrap(), noise(2));
+}
+
+#[test]
+fn ctrl_c_ends_the_question_whether_to_go_on() {
+    let world = World::new("question", "  data:\n  - {name: files, volume: {path: files}}\n");
+    world.write("files/a", "point");
+    world.json(&["snapshot"]);
+    world.write("files/a", "live");
+    let command = format!(
+        "{} restore -f {} --point latest --in-place",
+        env!("CARGO_BIN_EXE_drydock"),
+        world.path("stack.yaml").display()
+    );
+    // A terminal of its own: drydock asks nowhere else.
+    let mut script = Command::new("script");
+    let script = script.args(["-qefc", &command, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = script.spawn().unwrap();
+    let mut seen = Vec::new();
+    let mut said = child.stdout.take().unwrap();
+    while !String::from_utf8_lossy(&seen).contains("to go on") {
+        let mut some = [0; 256];
+        let n = said.read(&mut some).unwrap();
+        assert_ne!(n, 0, "it did not ask: {}", String::from_utf8_lossy(&seen));
+        seen.extend_from_slice(&some[..n]);
+    }
+    let mut keys = child.stdin.take().unwrap();
+    keys.write_all(b"\x03").unwrap();
+    wait_until("the end", Duration::from_secs(10), || child.try_wait().unwrap().is_some());
+    drop(keys);
+    said.read_to_end(&mut seen).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{}", String::from_utf8_lossy(&seen));
+    assert_eq!(std::fs::read_to_string(world.path("files/a")).unwrap(), "live");
 }

@@ -326,3 +326,20 @@ async fn a_slow_store_does_not_hold_the_server_back() {
     assert!(captured.bytes >= 20_000_000);
     assert!(stored > 2 * served, "sent after {served:?}, stored after {stored:?}");
 }
+
+/// What is restored must outlive a restart; where it would not, a person has to know.
+#[tokio::test]
+async fn a_server_that_cannot_save_what_was_restored_is_warned_of() {
+    let store = Store::new().await;
+    let source = target("7.0", &[]);
+    source.cli(&["set", "a", "1"]);
+    let point = store.capture(&spec(source.port)).await.unwrap().tree;
+    let goal = target("7.0", &["--save", "3600 1", "--dbfilename", "blocked"]);
+    let folder = goal.cli(&["config", "get", "dir"]).lines().nth(1).unwrap().to_owned();
+    std::fs::create_dir_all(format!("{folder}/blocked/by a folder")).unwrap();
+    let restored =
+        redis::restore(&store.repository, &point, &spec(goal.port), &EMPTY, &Context::default()).await.unwrap();
+    assert!(restored.comparison.holds());
+    let warned = restored.warnings.join("; ");
+    assert!(warned.contains("did not save its RDB") && warned.contains("would bring the former data back"), "{warned}");
+}
