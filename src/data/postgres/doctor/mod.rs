@@ -55,12 +55,13 @@ async fn look(report: &mut Report, spec: &PostgresSpec, cx: &Context) -> Result<
     let names = databases(spec)?;
     let server = Server::new(spec)?;
     let session = server.connect(&names[0]).await?;
+    // Counts free connections, so before there is another of ours: the server forgets a closed one a moment later.
+    server::look(report, &session, spec, names.len(), cx).await?;
     let other = server.connect(&names[0]).await?;
     if let Err(error) = session.refuse_pooler(&other).await {
         report.error(&error);
     }
     other.close().await;
-    server::look(report, &session, spec, names.len(), cx).await?;
     match Tools::find(spec.client_binaries.as_deref(), session.version, &server.address()).await {
         Ok(tools) => report.good(format!("pg_dump and pg_restore {} in {}", tools.version, tools.folder.display())),
         Err(error) => report.error(&error),
