@@ -442,6 +442,16 @@ async fn a_refused_database_is_set_aside_also_when_that_is_cut_short() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_restored_database_that_somebody_dropped_leaves_the_former_one_alone() {
+    let shop = Shop::on("16").await;
+    kill_at(&shop, Step::Renamed).await;
+    shop.server.psql("postgres", &format!("drop database {} with (force)", shop.name));
+    undo(&shop).await;
+    let kept = shop.mine();
+    assert!(kept.len() == 1 && kept[0].contains("_before_") && kept[0].ends_with(" false the shop's"), "{kept:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_running_restores_database_is_nobody_elses_to_drop_wherever_it_is_locked() {
     let server: &'static Postgres = Box::leak(Box::new(Postgres::start("16")));
     let shop = Shop::at(server).await;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::super::connect::Server;
+use super::super::error::PostgresError;
 use super::super::naming::identifier;
 use super::error::RestoreError;
 use super::keeper::Keeper;
@@ -107,6 +108,11 @@ async fn finish(keeper: &Keeper, server: &Server, former: &str, marker: &Marker)
         Ok(_) => {
             super::database::mark(&keeper.session, former, marker.comment.as_deref()).await?;
             Ok(vec![format!("database `{database}` is the restored one; the former is kept as `{former}`")])
+        }
+        // Somebody has dropped it since. The former one stays what it is, closed: whether it comes back is not ours to say.
+        Err(PostgresError::UnknownDatabase { .. }) => {
+            super::database::mark(&keeper.session, former, marker.comment.as_deref()).await?;
+            Ok(vec![format!("database `{database}` is gone; the one before its restore is kept as `{former}`")])
         }
         Err(error) if promote::is_refused(&error) => revert(keeper, former, marker, &error.to_string()).await,
         Err(source) => {
