@@ -217,12 +217,17 @@ impl World {
         took
     }
 
-    /// What in-place restores keep would fill the disk over hundreds of them.
+    /// What in-place restores keep would fill the disk over hundreds of them. drydock's own commands must clear it away.
     fn discard_formers(&self) {
-        let formers = self.postgres.psql("postgres", "select datname from pg_database where datname like 'app\\_%'");
-        for name in formers.lines() {
-            self.postgres.psql("postgres", &format!("drop database \"{name}\""));
+        let listed = run(&mut self.drydock(&["restore", "--list", "-o", "json"]));
+        let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+        let kept = listed["kept"].as_array().unwrap().iter();
+        let runs: std::collections::BTreeSet<&str> = kept.filter_map(|one| one["run"].as_str()).collect();
+        assert!(!runs.is_empty(), "a restore in place has kept nothing: {listed}");
+        for one in runs {
+            run(&mut self.drydock(&["restore", "--discard", one, "--yes"]));
         }
-        std::fs::remove_dir_all(self.path("volume/.drydock")).ok();
+        let left = self.postgres.psql("postgres", "select datname from pg_database where datname like 'app\\_%'");
+        assert_eq!(left, "", "formers are left after --discard: {listed}");
     }
 }

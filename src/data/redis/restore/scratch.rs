@@ -134,6 +134,15 @@ fn folder() -> Result<tempfile::TempDir, std::io::Error> {
     Ok(folder)
 }
 
+/// Ends the server that works in `folder`. It dies with its parent; one whose parent was killed before it could ask for
+/// that lives on, with a customer's data in memory.
+fn end_orphan(folder: &Path) {
+    if let Ok(mut server) = std::os::unix::net::UnixStream::connect(folder.join("socket")) {
+        // What does not listen any more is at its end already.
+        std::io::Write::write_all(&mut server, b"SHUTDOWN NOSAVE\r\n").ok();
+    }
+}
+
 /// Removes the folders of processes that are gone.
 fn sweep() {
     let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else { return };
@@ -141,6 +150,7 @@ fn sweep() {
         let name = entry.file_name();
         let pid = name.to_str().and_then(|name| name.strip_prefix(FOLDER)?.split('-').next()?.parse::<u32>().ok());
         if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+            end_orphan(&entry.path());
             // Another run may be at it, or it belongs to another user.
             std::fs::remove_dir_all(entry.path()).ok();
         }
