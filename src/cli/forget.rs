@@ -13,7 +13,7 @@ use super::{Done, human};
 use crate::failure::Category;
 use crate::maintain::forget::{self, ForgetPlan, apply, plan_forget};
 use crate::point::Home;
-use crate::repository::forget::Policy;
+use crate::repository::forget::{Policy, Within};
 use crate::repository::{Lock, LockKind};
 use crate::stack::{Retention, duration};
 
@@ -60,12 +60,41 @@ struct Rules {
     /// Keep all that are at most this much older than the newest
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     keep_within: Option<Duration>,
+    /// Keep the newest of each hour that is at most this much older than the newest of all: `1y5m7d2h` (months, not minutes)
+    #[arg(long, value_name = "STRETCH")]
+    keep_within_hourly: Option<Within>,
+    /// … of each day
+    #[arg(long, value_name = "STRETCH")]
+    keep_within_daily: Option<Within>,
+    /// … of each week
+    #[arg(long, value_name = "STRETCH")]
+    keep_within_weekly: Option<Within>,
+    /// … of each month
+    #[arg(long, value_name = "STRETCH")]
+    keep_within_monthly: Option<Within>,
+    /// … of each year
+    #[arg(long, value_name = "STRETCH")]
+    keep_within_yearly: Option<Within>,
     /// Drop what is older, whatever the other rules say, but for what is kept by a person
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     max_age: Option<Duration>,
 }
 
 impl Rules {
+    /// What the options say; `None` without any.
+    fn policy(&self) -> Option<Policy> {
+        let retention = self.retention();
+        let policy = Policy {
+            within_hourly: self.keep_within_hourly,
+            within_daily: self.keep_within_daily,
+            within_weekly: self.keep_within_weekly,
+            within_monthly: self.keep_within_monthly,
+            within_yearly: self.keep_within_yearly,
+            ..retention.as_ref().map(forget::policy).unwrap_or_default()
+        };
+        (policy != Policy::default()).then_some(policy)
+    }
+
     fn retention(&self) -> Option<Retention> {
         let number = Option::unwrap_or_default;
         let retention = Retention {
@@ -108,9 +137,9 @@ pub async fn run(args: &Args, session: &Session) -> Done {
 }
 
 fn policy(args: &Args, home: &Home) -> Result<Policy, Failed> {
-    let retention = args.rules.retention().or(home.stack.spec.retention);
     let hint = "add `retention` to the Stack document, or say for example --keep-daily 14";
-    retention.map(|rules| forget::policy(&rules)).ok_or_else(|| Failed::usage("no rule says what to keep", hint))
+    let document = home.stack.spec.retention.as_ref().map(forget::policy);
+    args.rules.policy().or(document).ok_or_else(|| Failed::usage("no rule says what to keep", hint))
 }
 
 impl Shown for Forgotten {

@@ -85,36 +85,11 @@ impl Points {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::failure::Failure;
-    use crate::point::{PointId, PointRecord};
-    use crate::repository::SnapshotId;
+    use crate::point::testing::{point, points};
 
     const NOW: &str = "2026-11-23T12:00:00Z";
-
-    /// A complete point of the time, taken for the reason.
-    fn point(time: &str, reason: Option<&str>) -> Point {
-        let json = include_str!("../../tests/fixtures/formats/point-1.json");
-        let mut record = PointRecord::from_json("the fixture", json.as_bytes()).unwrap();
-        record.reason = reason.map(str::to_owned);
-        record.omitted.clear();
-        Point {
-            id: PointId::random(),
-            snapshot: SnapshotId([0; 32]),
-            time: time.parse().unwrap(),
-            state: State::Complete,
-            record: Some(record),
-            members: BTreeMap::new(),
-            keep: None,
-            keeps: Vec::new(),
-        }
-    }
-
-    fn points(points: Vec<Point>) -> Points {
-        Points { stack: "shop".parse().unwrap(), points, strays: vec![], lost_keeps: vec![], unreadable: vec![] }
-    }
 
     fn latest(points: &Points) -> Result<Timestamp, PointError> {
         points.find("latest", NOW.parse().unwrap()).map(|point| point.time)

@@ -30,4 +30,6 @@ pub use record::{DataWord, Member, PointRecord, ReferenceRecord};
 pub use tags::{Role, keep_tags, member_tags, point_tags};
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

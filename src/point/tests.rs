@@ -1,5 +1,7 @@
 //! Fixtures of every released version, read for ever.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::failure::{Category, Failure};
 use crate::point::versioned::read;
@@ -47,4 +49,66 @@ fn an_unknown_field_of_a_known_version_is_damage_not_news() {
     let strange = POINT.replacen("\"omitted\"", "\"unknown\": 1, \"omitted\"", 1);
     let error = PointRecord::from_json("recovery point 93eb", strange.as_bytes()).unwrap_err();
     assert_eq!(error.category(), Category::Integrity);
+}
+
+fn time() -> impl Strategy<Value = jiff::Timestamp> {
+    (-60_000_000_000_i64..200_000_000_000, 0..1_000_000_000_i32)
+        .prop_map(|(second, nanosecond)| jiff::Timestamp::new(second, nanosecond).unwrap())
+}
+
+fn name() -> impl Strategy<Value = crate::stack::Name> {
+    "[a-z][a-z0-9]{0,8}".prop_map(|name| name.parse().unwrap())
+}
+
+fn member() -> impl Strategy<Value = Member> {
+    let kind = prop_oneof![Just(DataWord::Postgres), Just(DataWord::Redis), Just(DataWord::Volume)];
+    let texts = || prop::collection::vec(any::<String>(), 0..3);
+    let ids = any::<([u8; 32], [u8; 32])>();
+    let numbers = any::<(u64, u64, u64, u64)>();
+    (name(), kind, ids, time(), numbers, any::<(Option<String>, String)>(), texts(), texts()).prop_map(
+        |(data, kind, (snapshot, tree), instant, (bytes, read_bytes, items, took_ms), (digest, source), warnings, notes)| {
+            let (snapshot, tree) = (crate::repository::SnapshotId(snapshot), crate::repository::TreeId(tree));
+            Member { data, kind, snapshot, tree, instant, bytes, read_bytes, items, digest, source, warnings, notes, took_ms }
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn any_point_json_survives_writing_and_reading(
+        members in prop::collection::vec(member(), 0..4),
+        omitted in prop::collection::vec(name(), 0..3),
+        (tool, reason) in any::<(String, Option<String>)>(),
+        (time, stack) in (time(), name()),
+        (largest_distance_ms, took_ms, new_blobs, known_bytes) in any::<(u64, u64, u64, u64)>(),
+        gaps in prop::collection::vec(any::<(String, String, String)>(), 0..3),
+        gap_count: u64,
+    ) {
+        let fixture = PointRecord::from_json("the fixture", POINT.as_bytes()).unwrap();
+        let mut references = fixture.references.clone();
+        for reference in &mut references {
+            reference.gap_count = gap_count;
+            let of = |(row, file, found): (String, String, String)| {
+                reference.gaps.first().map(|gap| crate::data::references::Gap { row, file, found, ..gap.clone() })
+            };
+            reference.gaps = gaps.iter().cloned().filter_map(of).collect();
+        }
+        let stats = crate::repository::WriteStats { new_blobs, known_bytes, ..fixture.stats };
+        let id = PointId::random();
+        let record = PointRecord {
+            id, members, omitted, tool, reason, time, stack, largest_distance_ms, took_ms, references, stats, ..fixture
+        };
+        prop_assert_eq!(PointRecord::from_json("it", &record.to_json()).unwrap(), record);
+    }
+
+    #[test]
+    fn any_keep_json_survives_writing_and_reading(
+        (reason, by) in any::<(String, String)>(),
+        time in time(),
+        until in prop::option::of(time()),
+    ) {
+        let keep = Keep { format_version: Keep::FORMAT_VERSION, point: PointId::random(), reason, until, time, by };
+        let json = serde_json::to_vec(&keep).unwrap();
+        prop_assert_eq!(read::<Keep>("it", &json, Keep::FORMAT_VERSION).unwrap(), keep);
+    }
 }

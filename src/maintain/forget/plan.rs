@@ -123,3 +123,104 @@ fn candidate(point: &Point, latest: &BTreeSet<PointId>, now: Timestamp) -> Candi
 fn snapshots(point: &Point) -> Vec<SnapshotId> {
     std::iter::once(point.snapshot).chain(point.members.values().copied()).chain(point.keeps.iter().copied()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::point::testing::{point, points};
+    use crate::point::{Keep, Stray};
+
+    const NOW: &str = "2026-11-23T12:00:00Z";
+
+    fn on(day: u8) -> Point {
+        point(&format!("2026-11-{day:02}T03:00:00Z"), None)
+    }
+
+    fn in_state(state: State, day: u8) -> Point {
+        let mut point = on(day);
+        point.state = state;
+        point
+    }
+
+    fn partial(day: u8) -> Point {
+        in_state(State::Partial, day)
+    }
+
+    fn kept(day: u8, until: Option<&str>) -> Point {
+        let mut point = on(day);
+        let (reason, by) = ("audit".to_owned(), "root@papg".to_owned());
+        let until = until.map(|until| until.parse().unwrap());
+        let keep = Keep { format_version: 1, point: point.id, reason, until, time: point.time, by };
+        (point.keep, point.keeps) = (Some(keep), vec![SnapshotId([7; 32])]);
+        point
+    }
+
+    fn decide_on(points: &Points, policy: &Policy) -> Vec<(i8, bool, bool)> {
+        let plan = plan(points, policy, NOW.parse().unwrap(), &TimeZone::UTC);
+        let day = |fate: &Fate| TimeZone::UTC.to_datetime(fate.time).day();
+        plan.points.iter().map(|fate| (day(fate), fate.keep, fate.overdue)).collect()
+    }
+
+    fn last(n: u32) -> Policy {
+        Policy { last: n, ..Policy::default() }
+    }
+
+    /// Day, whether it stays, whether it is overdue: newest first.
+    #[test]
+    fn what_stays_and_what_goes() {
+        const KEPT: bool = true;
+        const GONE: bool = false;
+        let eight_days = Policy { max_age: Some(std::time::Duration::from_hours(8 * 24)), ..last(1) };
+        for (what, policy, found, expected) in [
+            ("the rules count", last(2), vec![on(20), on(21), on(22)], vec![(22, KEPT, false), (21, KEPT, false), (20, GONE, false)]),
+            ("a partial one takes no complete one's place", last(1), vec![on(20), partial(21), partial(22)],
+                vec![(22, KEPT, false), (21, GONE, false), (20, KEPT, false)]),
+            ("a keep that holds", last(1), vec![kept(10, None), kept(11, Some("2026-11-24T00:00:00Z")), on(22)],
+                vec![(22, KEPT, false), (11, KEPT, false), (10, KEPT, false)]),
+            ("a keep that has expired", last(1), vec![kept(11, Some(NOW)), on(22)], vec![(22, KEPT, false), (11, GONE, false)]),
+            ("the duty to erase spares what is kept, and says so", eight_days.clone(), vec![on(10), kept(11, None), on(22)],
+                vec![(22, KEPT, false), (11, KEPT, true), (10, GONE, false)]),
+            ("nor the last complete one", eight_days, vec![on(10), partial(22)], vec![(22, KEPT, false), (10, KEPT, true)]),
+            ("one of a newer drydock is not judged", last(1),
+                vec![in_state(State::Newer("it has format version 2".into()), 10), partial(11), on(22)],
+                vec![(22, KEPT, false), (11, KEPT, false), (10, KEPT, false)]),
+            ("a broken one goes by the rules of those that are not complete", last(1),
+                vec![in_state(State::Broken("a member is missing".into()), 10), partial(11), on(22)],
+                vec![(22, KEPT, false), (11, KEPT, false), (10, GONE, false)]),
+            ("beside a safety point the last that a person would restore stays", last(1),
+                vec![on(10), on(11), point("2026-11-22T03:00:00Z", Some("safety before restore-shop"))],
+                vec![(22, KEPT, false), (11, KEPT, false), (10, GONE, false)]),
+        ] {
+            assert_eq!(decide_on(&points(found), &policy), expected, "{what}");
+        }
+    }
+
+    /// R4 the other way round.
+    #[test]
+    fn a_point_goes_before_its_members_and_its_keeps_last() {
+        let gone = kept(10, Some(NOW));
+        let found = points(vec![gone.clone(), on(22)]);
+        let plan = plan(&found, &last(1), NOW.parse().unwrap(), &TimeZone::UTC);
+        let fate = plan.points.iter().find(|fate| !fate.keep).unwrap();
+        assert_eq!(fate.snapshots, [gone.snapshot, *gone.members.values().next().unwrap(), gone.keeps[0]]);
+    }
+
+    #[test]
+    fn while_a_snapshot_cannot_be_read_no_leftover_goes() {
+        let stray = Stray {
+            snapshot: SnapshotId([1; 32]),
+            point: PointId::random(),
+            data: "files".parse().unwrap(),
+            time: "2026-11-01T00:00:00Z".parse().unwrap(),
+        };
+        let mut found = points(vec![on(22)]);
+        (found.strays, found.lost_keeps) = (vec![stray], vec![SnapshotId([2; 32])]);
+        let decided = |found: &Points| plan(found, &last(1), NOW.parse().unwrap(), &TimeZone::UTC);
+        let whole = decided(&found);
+        assert!(!whole.strays[0].keep && whole.lost_keeps == found.lost_keeps);
+        found.unreadable.push((SnapshotId([3; 32]), "its MAC does not fit".into()));
+        let damaged = decided(&found);
+        assert!(damaged.strays[0].keep && damaged.lost_keeps.is_empty());
+        assert_eq!(damaged.unreadable, [SnapshotId([3; 32])]);
+    }
+}

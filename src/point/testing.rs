@@ -1,0 +1,30 @@
+//! Recovery points that were never stored, for tests of who judges them.
+
+use std::collections::BTreeMap;
+
+use super::{Point, PointId, PointRecord, Points, State};
+use crate::repository::SnapshotId;
+
+/// A complete point of the time, taken for the reason.
+pub fn point(time: &str, reason: Option<&str>) -> Point {
+    let json = include_str!("../../tests/fixtures/formats/point-1.json");
+    let mut record = PointRecord::from_json("the fixture", json.as_bytes()).unwrap();
+    record.reason = reason.map(str::to_owned);
+    record.omitted.clear();
+    Point {
+        id: PointId::random(),
+        snapshot: SnapshotId(rand::random()),
+        time: time.parse().unwrap(),
+        state: State::Complete,
+        record: Some(record),
+        members: BTreeMap::from([("files".parse().unwrap(), SnapshotId(rand::random()))]),
+        keep: None,
+        keeps: Vec::new(),
+    }
+}
+
+/// As [`super::load`] returns them: newest first.
+pub fn points(mut points: Vec<Point>) -> Points {
+    points.sort_by_key(|point| std::cmp::Reverse((point.time, point.id)));
+    Points { stack: "shop".parse().unwrap(), points, strays: vec![], lost_keeps: vec![], unreadable: vec![] }
+}
