@@ -66,9 +66,32 @@ fn member() -> impl Strategy<Value = Member> {
     let ids = any::<([u8; 32], [u8; 32])>();
     let numbers = any::<(u64, u64, u64, u64)>();
     (name(), kind, ids, time(), numbers, any::<(Option<String>, String)>(), texts(), texts()).prop_map(
-        |(data, kind, (snapshot, tree), instant, (bytes, read_bytes, items, took_ms), (digest, source), warnings, notes)| {
+        |(
+            data,
+            kind,
+            (snapshot, tree),
+            instant,
+            (bytes, read_bytes, items, took_ms),
+            (digest, source),
+            warnings,
+            notes,
+        )| {
             let (snapshot, tree) = (crate::repository::SnapshotId(snapshot), crate::repository::TreeId(tree));
-            Member { data, kind, snapshot, tree, instant, bytes, read_bytes, items, digest, source, warnings, notes, took_ms }
+            Member {
+                data,
+                kind,
+                snapshot,
+                tree,
+                instant,
+                bytes,
+                read_bytes,
+                items,
+                digest,
+                source,
+                warnings,
+                notes,
+                took_ms,
+            }
         },
     )
 }

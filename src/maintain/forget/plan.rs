@@ -172,24 +172,60 @@ mod tests {
         const GONE: bool = false;
         let eight_days = Policy { max_age: Some(std::time::Duration::from_hours(8 * 24)), ..last(1) };
         for (what, policy, found, expected) in [
-            ("the rules count", last(2), vec![on(20), on(21), on(22)], vec![(22, KEPT, false), (21, KEPT, false), (20, GONE, false)]),
-            ("a partial one takes no complete one's place", last(1), vec![on(20), partial(21), partial(22)],
-                vec![(22, KEPT, false), (21, GONE, false), (20, KEPT, false)]),
-            ("a keep that holds", last(1), vec![kept(10, None), kept(11, Some("2026-11-24T00:00:00Z")), on(22)],
-                vec![(22, KEPT, false), (11, KEPT, false), (10, KEPT, false)]),
-            ("a keep that has expired", last(1), vec![kept(11, Some(NOW)), on(22)], vec![(22, KEPT, false), (11, GONE, false)]),
-            ("the duty to erase spares what is kept, and says so", eight_days.clone(), vec![on(10), kept(11, None), on(22)],
-                vec![(22, KEPT, false), (11, KEPT, true), (10, GONE, false)]),
-            ("nor the last complete one", eight_days, vec![on(10), partial(22)], vec![(22, KEPT, false), (10, KEPT, true)]),
-            ("one of a newer drydock is not judged", last(1),
+            (
+                "the rules count",
+                last(2),
+                vec![on(20), on(21), on(22)],
+                vec![(22, KEPT, false), (21, KEPT, false), (20, GONE, false)],
+            ),
+            (
+                "a partial one takes no complete one's place",
+                last(1),
+                vec![on(20), partial(21), partial(22)],
+                vec![(22, KEPT, false), (21, GONE, false), (20, KEPT, false)],
+            ),
+            (
+                "a keep that holds",
+                last(1),
+                vec![kept(10, None), kept(11, Some("2026-11-24T00:00:00Z")), on(22)],
+                vec![(22, KEPT, false), (11, KEPT, false), (10, KEPT, false)],
+            ),
+            (
+                "a keep that has expired",
+                last(1),
+                vec![kept(11, Some(NOW)), on(22)],
+                vec![(22, KEPT, false), (11, GONE, false)],
+            ),
+            (
+                "the duty to erase spares what is kept, and says so",
+                eight_days.clone(),
+                vec![on(10), kept(11, None), on(22)],
+                vec![(22, KEPT, false), (11, KEPT, true), (10, GONE, false)],
+            ),
+            (
+                "nor the last complete one",
+                eight_days,
+                vec![on(10), partial(22)],
+                vec![(22, KEPT, false), (10, KEPT, true)],
+            ),
+            (
+                "one of a newer drydock is not judged",
+                last(1),
                 vec![in_state(State::Newer("it has format version 2".into()), 10), partial(11), on(22)],
-                vec![(22, KEPT, false), (11, KEPT, false), (10, KEPT, false)]),
-            ("a broken one goes by the rules of those that are not complete", last(1),
+                vec![(22, KEPT, false), (11, KEPT, false), (10, KEPT, false)],
+            ),
+            (
+                "a broken one goes by the rules of those that are not complete",
+                last(1),
                 vec![in_state(State::Broken("a member is missing".into()), 10), partial(11), on(22)],
-                vec![(22, KEPT, false), (11, KEPT, false), (10, GONE, false)]),
-            ("beside a safety point the last that a person would restore stays", last(1),
+                vec![(22, KEPT, false), (11, KEPT, false), (10, GONE, false)],
+            ),
+            (
+                "beside a safety point the last that a person would restore stays",
+                last(1),
                 vec![on(10), on(11), point("2026-11-22T03:00:00Z", Some("safety before restore-shop"))],
-                vec![(22, KEPT, false), (11, KEPT, false), (10, GONE, false)]),
+                vec![(22, KEPT, false), (11, KEPT, false), (10, GONE, false)],
+            ),
         ] {
             assert_eq!(decide_on(&points(found), &policy), expected, "{what}");
         }
