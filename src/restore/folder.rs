@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use super::plan::{Part, RestorePlan};
 use super::report::{Report, RestoredSet, ms};
-use super::{RestoreError, root};
+use super::{RestoreError, preview, root};
 use crate::context::Context;
 use crate::data::{DataError, volume};
 use crate::point::Home;
 
 /// Writes and verifies one data set after the other.
 pub async fn fill(home: &Home, plan: &RestorePlan, folder: &Path, cx: &Context) -> Result<Report, RestoreError> {
+    preview::refuse_early(home, plan, cx).await?; // nothing is written when one of them is refused
     let mut report = plan.report();
     for part in &plan.parts {
         let done = || report.data.iter().map(|set: &RestoredSet| set.data.clone()).collect();

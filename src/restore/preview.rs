@@ -1,14 +1,16 @@
 //! What a restore would do, and every reason why it would not begin; changes nothing.
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use super::RestoreError;
 use super::database::{options, spec, target};
-use super::in_place::folder;
+use super::in_place::{exclude_of, folder};
 use super::plan::{Part, RestorePlan, Target};
 use crate::context::Context;
 use crate::data::postgres::restore as postgres;
-use crate::data::{DataError, redis, volume};
+use crate::data::{DataError, Estimate, redis, volume};
 use crate::point::{DataWord, Home, PointId};
 use crate::run::DatabaseRecord;
 use crate::stack::{DataKind, Name};
@@ -61,7 +63,7 @@ pub async fn preview(home: &Home, plan: &RestorePlan, cx: &Context) -> Result<Pr
     let mut data = Vec::new();
     for part in &plan.parts {
         let failed = |source| RestoreError::Refused { data: part.name().clone(), source: Box::new(source) };
-        data.push(one(home, plan, part, cx).await.map_err(failed)?);
+        data.push(one(home, plan, part, cx).await.map_err(failed)?.0);
     }
     Ok(Preview { point: plan.point, safety_point: plan.target == Target::InPlace, data })
 }
@@ -79,12 +81,11 @@ pub async fn refuse_early(
     let mut all = Vec::new();
     for part in &plan.parts {
         let failed = |source| RestoreError::Refused { data: part.name().clone(), source: Box::new(source) };
-        let preview = one(home, plan, part, cx).await.map_err(failed)?;
-        let Action::Databases(databases) = preview.action else { continue };
-        if !databases.refusals.is_empty() {
-            let source = DataError::PostgresRestore(postgres::RestoreError::Refused(databases.refusals));
+        let (preview, refusal) = one(home, plan, part, cx).await.map_err(failed)?;
+        if let Some(source) = refusal {
             return Err(RestoreError::Refused { data: part.name().clone(), source: Box::new(source) });
         }
+        let Action::Databases(databases) = preview.action else { continue };
         all.extend(databases.databases.into_iter().map(|one| {
             let is_new = one.action == postgres::Action::Create;
             (part.name().clone(), DatabaseRecord { database: one.database, is_new })
@@ -93,7 +94,13 @@ pub async fn refuse_early(
     Ok(all)
 }
 
-async fn one(home: &Home, plan: &RestorePlan, part: &Part, cx: &Context) -> Result<PartPreview, DataError> {
+/// What would happen, and the refusal as the restore itself would say it.
+async fn one(
+    home: &Home,
+    plan: &RestorePlan,
+    part: &Part,
+    cx: &Context,
+) -> Result<(PartPreview, Option<DataError>), DataError> {
     let (repository, tree) = (&home.repository, &part.member.tree);
     let mut preview = PartPreview {
         data: part.name().clone(),
@@ -106,18 +113,23 @@ async fn one(home: &Home, plan: &RestorePlan, part: &Part, cx: &Context) -> Resu
     };
     let to = match &plan.target {
         Target::Folder(folder) => {
-            preview.action = Action::WriteFiles { folder: folder.join(part.name().as_str()).display().to_string() };
-            return Ok(preview);
+            let folder = folder.join(part.name().as_str());
+            preview.action = Action::WriteFiles { folder: folder.display().to_string() };
+            let refusal = look(home, plan, part, &folder, &mut preview, cx).await?;
+            return Ok((preview, refusal));
         }
         Target::Databases(names) => target(names),
         Target::InPlace => postgres::Target::InPlace,
     };
+    let mut refusal = None;
     match part.kind() {
         DataKind::Postgres(_) => {
             let options = options(plan, to);
             let databases = postgres::plan_restore(repository, tree, spec(part), &options, cx).await?;
             preview.refusals = databases.refusals.iter().map(ToString::to_string).collect();
             preview.notes.clone_from(&databases.notes);
+            refusal = (!databases.refusals.is_empty())
+                .then(|| postgres::RestoreError::Refused(databases.refusals.clone()).into());
             preview.action = Action::Databases(Box::new(databases));
         }
         DataKind::Redis(spec) => {
@@ -133,7 +145,31 @@ async fn one(home: &Home, plan: &RestorePlan, part: &Part, cx: &Context) -> Resu
                 |run: &volume::InPlaceRun| format!("the restore {}, which was cut short, would be undone", run.run);
             preview.notes = left.iter().map(note).collect();
             preview.action = Action::ExchangeFolder { folder: folder.display().to_string() };
+            refusal = look(home, plan, part, folder, &mut preview, cx).await?;
         }
     }
-    Ok(preview)
+    Ok((preview, refusal))
+}
+
+/// A folder that files would go into, or that would be exchanged.
+async fn look(
+    home: &Home,
+    plan: &RestorePlan,
+    part: &Part,
+    folder: &Path,
+    preview: &mut PartPreview,
+    cx: &Context,
+) -> Result<Option<DataError>, DataError> {
+    let (into, exclude) = match &plan.target {
+        Target::InPlace => (volume::Into::Place, exclude_of(part).to_vec()),
+        Target::Folder(_) | Target::Databases(_) => (volume::Into::Folder, Vec::new()),
+    };
+    let allow_not_empty = plan.options.allow_not_empty;
+    let options = volume::RestoreOptions { allow_not_empty, exclude, ..volume::RestoreOptions::default() };
+    let recorded = Estimate { bytes: part.member.bytes, items: part.member.items };
+    let (repository, tree) = (&home.repository, &part.member.tree);
+    let looked = volume::plan_restore(repository, tree, folder, into, &options, recorded, cx).await?;
+    preview.refusals.extend(looked.refusals.iter().map(ToString::to_string));
+    preview.notes.extend(looked.notes);
+    Ok(looked.refusals.into_iter().next().map(DataError::from))
 }

@@ -103,6 +103,8 @@ fn the_files_of_a_point_go_into_a_folder() {
     run(Command::new("diff").arg("-r").arg(shop.world.path("truth")).arg(target.join("files")));
     assert!(target.join("db/manifest.json").is_file() && target.join("cache/dump.rdb").is_file());
     assert_eq!(shop.live(), before, "what is live was not touched");
+    let dry = shop.world.run(&["restore", "--point", "latest", "--to", target.to_str().unwrap(), "--dry-run"]);
+    assert!(dry.code == 2 && dry.stdout.contains("REFUSED"), "and a dry run says so: {}", dry.stdout);
     let again = shop.world.run(&["restore", "--point", "latest", "--to", target.to_str().unwrap()]);
     assert_eq!(again.code, 2, "a folder that holds something is refused: {}", again.stderr);
     let one = shop.world.path("one");

@@ -2,8 +2,10 @@
 
 use std::fs;
 
+use drydock::data::Estimate;
 use drydock::data::volume::{
-    Outcome, RestoreOptions, Stage, VolumeError, discard_former, restore_in_place, resume, runs, undo, unfinished,
+    Into, Outcome, RestoreOptions, Stage, VolumeError, discard_former, plan_restore, restore_in_place, resume, runs,
+    undo, unfinished,
 };
 use drydock::failure::{Category, Failure};
 
@@ -93,6 +95,10 @@ async fn a_mount_inside_is_refused_before_anything_is_done() {
     let captured = fixture.capture().await;
     sh(&mount, "mount -t tmpfs tmpfs .");
     let _unmount = Unmount(mount.clone());
+    let (options, small) = (RestoreOptions::default(), Estimate { bytes: 1, items: 1 });
+    let (repository, source) = (&fixture.repository, fixture.source());
+    let looked = plan_restore(repository, &captured.tree, &source, Into::Place, &options, small, &fixture.cx).await;
+    assert!(matches!(looked.unwrap().refusals[..], [VolumeError::MountInside { .. }]), "a preview says so");
     let error = in_place(&fixture, &captured, "run").await.unwrap_err();
     assert!(matches!(&error, VolumeError::MountInside { path } if *path == mount.display().to_string()), "{error}");
     assert!(!fixture.path("source/.drydock").exists());
@@ -139,4 +145,27 @@ async fn what_captures_leave_out_stays_at_the_top_and_is_told_of_below() {
     assert_eq!((text("source/cache/one"), text("source/uploads/a")), ("only\n".into(), "new\n".into()));
     discard_former(&source, "run", &fixture.cx).await.unwrap();
     assert_eq!(text("source/cache/one"), "only\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_too_small_is_told_of_before_anything_is_done() {
+    let fixture = Fixture::new("in-place-small").await;
+    let small = fixture.path("small");
+    fs::create_dir(&small).unwrap();
+    sh(&small, "mount -t tmpfs -o size=8m tmpfs .");
+    let _unmount = Unmount(small.clone());
+    let (options, target) = (RestoreOptions::default(), small.join("new/deep"));
+    sh(&fixture.source(), "truncate -s 64M sparse");
+    for fits in [true, false] {
+        let captured = fixture.capture().await;
+        let recorded = Estimate { bytes: captured.bytes.max(64 << 20), items: captured.items };
+        let repository = &fixture.repository;
+        let looked =
+            plan_restore(repository, &captured.tree, &target, Into::Folder, &options, recorded, &fixture.cx).await;
+        let refusals = looked.unwrap().refusals;
+        assert_eq!(refusals.is_empty(), fits, "holes take no room: {refusals:?}");
+        assert!(refusals.iter().all(|refusal| matches!(refusal, VolumeError::NoSpace { .. })), "{refusals:?}");
+        assert!(!small.join("new").exists());
+        fs::write(fixture.path("source/large"), vec![7; 12 << 20]).unwrap();
+    }
 }

@@ -19,6 +19,7 @@ mod limits;
 mod mounts;
 mod owners;
 mod path;
+mod preview;
 mod restore;
 mod status;
 mod trees;
@@ -33,4 +34,5 @@ pub use in_place::{
     Beside, Exchanged, InPlaceRun, Outcome, Stage, discard_former, fill_beside, restore_in_place, resume, runs, undo,
     unfinished,
 };
+pub use preview::{Into, RestorePreview, plan_restore};
 pub use restore::{RestoreOptions, restore_to};

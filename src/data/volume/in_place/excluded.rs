@@ -12,7 +12,11 @@ use super::super::status::Kind;
 const NAMED: usize = 5;
 
 /// What is left out below top-level folders that are not left out themselves, in a sentence.
-pub(super) fn below_the_top(live: &Folder, excludes: &Excludes, stop: &Stop) -> Result<Option<String>, VolumeError> {
+pub(in super::super) fn below_the_top(
+    live: &Folder,
+    excludes: &Excludes,
+    stop: &Stop,
+) -> Result<Option<String>, VolumeError> {
     if excludes.is_empty() {
         return Ok(None);
     }

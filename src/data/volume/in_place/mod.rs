@@ -33,6 +33,8 @@ use exchange::{Moves, Whole};
 use journal::{Event, Journal};
 use place::Place;
 
+pub(super) use excluded::below_the_top as left_out;
+
 pub use journal::Stage;
 
 /// A folder that holds the snapshot's content now.

@@ -27,9 +27,10 @@ use super::zeros::ZeroBlobs;
 
 pub(super) use dress::times;
 pub(super) use make::Linked;
+pub(super) use prepare::refuse_not_empty;
 pub(super) use shortfalls::Shortfalls;
 use space::Size;
-pub(super) use space::lengths;
+pub(super) use space::{lengths, refuse_too_small};
 
 /// How a tree is written back.
 #[derive(Debug, Clone)]

@@ -35,18 +35,29 @@ pub(super) fn target(path: &Path, allow_not_empty: bool) -> Result<Prepared, Vol
         _ => {} // that it is no folder is found by opening it
     }
     let folder = Folder::open(path).map_err(VolumeError::root(path))?;
-    let mut entries = folder.entries().map_err(VolumeError::file("list", b"."))?;
-    entries.retain(|entry| !RESERVED.contains(&&*entry.name));
-    let merge = match (entries.is_empty(), is_marked(&folder)?) {
-        (true, _) => Merge::Empty,
-        (false, true) => Merge::Continue,
-        (false, false) if allow_not_empty => Merge::Among,
-        (false, false) => return Err(not_empty(path, &entries)),
-    };
+    let merge = merge(path, &folder, allow_not_empty)??;
     if merge != Merge::Among {
         mark(&folder).map_err(VolumeError::file("write", b".drydock/restoring"))?;
     }
     Ok(Prepared { folder, merge })
+}
+
+/// What the folder holds decides how it is written into, or that it is not.
+fn merge(path: &Path, folder: &Folder, allow_not_empty: bool) -> Result<Result<Merge, VolumeError>, VolumeError> {
+    let mut entries = folder.entries().map_err(VolumeError::file("list", b"."))?;
+    entries.retain(|entry| !RESERVED.contains(&&*entry.name));
+    Ok(match (entries.is_empty(), is_marked(folder)?) {
+        (true, _) => Ok(Merge::Empty),
+        (false, true) => Ok(Merge::Continue),
+        (false, false) if allow_not_empty => Ok(Merge::Among),
+        (false, false) => Err(not_empty(path, &entries)),
+    })
+}
+
+/// Why [`target`] would refuse a folder that is there.
+pub(in super::super) fn refuse_not_empty(path: &Path, allow: bool) -> Result<Option<VolumeError>, VolumeError> {
+    let folder = Folder::open(path).map_err(VolumeError::root(path))?;
+    Ok(merge(path, &folder, allow)?.err())
 }
 
 impl Prepared {

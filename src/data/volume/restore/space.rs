@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use rustix::fs::fstatvfs;
 
+use crate::data::Estimate;
 use crate::repository::{BlobId, BlobKind, Node, NodeKind};
 
 use super::super::VolumeError;
@@ -104,6 +105,29 @@ pub(in super::super) fn check(size: &Size, folder: &Folder) -> Result<(), Volume
         return Err(VolumeError::NoInodes { path: target_name(folder), needed: size.inodes, free: free.f_ffree });
     }
     Ok(())
+}
+
+/// Why [`check`] would refuse. What is recorded knows no holes, so the trees decide where that does not fit.
+pub(in super::super) fn refuse_too_small(
+    restore: &Restore,
+    recorded: Estimate,
+    folder: &Folder,
+) -> Result<Option<VolumeError>, VolumeError> {
+    let at_most = Size {
+        content_bytes: recorded.bytes,
+        entries: recorded.items,
+        disk_bytes: recorded.bytes.saturating_add(recorded.items.saturating_mul(BLOCK)),
+        inodes: recorded.items,
+    };
+    let refused = |result: Result<(), VolumeError>| match result {
+        Ok(()) => Ok(None),
+        Err(error @ (VolumeError::NoSpace { .. } | VolumeError::NoInodes { .. })) => Ok(Some(error)),
+        Err(error) => Err(error),
+    };
+    match refused(check(&at_most, folder))? {
+        None => Ok(None),
+        Some(_) => refused(check(&needed(restore)?, folder)),
+    }
 }
 
 /// The folder's path as the kernel knows it.
