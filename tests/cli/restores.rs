@@ -50,6 +50,7 @@ impl Shop {
             redis.port, postgres.port
         );
         let world = World::new(name, &spec);
+        world.folder.holds_damage();
         world.write("files/a", "hello");
         world.write("files/deep/b", vec![7; 3 << 20]);
         let (dump, digest) = (postgres.pg_dump("shop", &[]), redis.digest());

@@ -161,6 +161,7 @@ async fn an_index_that_we_rebuilt_is_restics_and_the_other_way_round() {
 #[tokio::test(flavor = "multi_thread")]
 async fn both_find_the_same_damage_and_we_say_whom_it_touches() {
     let place = Place::new("damage").await;
+    place.folder.holds_damage();
     round(&place, 0);
     let before = place.files("data");
     let first = ours(&place).await;

@@ -7,11 +7,13 @@ pub mod postgres;
 pub mod redis;
 pub mod restic;
 pub mod seaweed;
+mod sound;
 pub mod tree;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
@@ -47,28 +49,40 @@ pub fn run(command: &mut Command) -> String {
 }
 
 /// A temporary folder named after this process, readable by the servers' user; removed on drop, and by a later test
-/// process when this one was killed.
-pub struct Folder(PathBuf);
+/// process when this one was killed. Before, restic reads whatever repository is in it: a test that leaves one which
+/// restic finds fault with fails, unless it has said that it does damage.
+pub struct Folder {
+    path: PathBuf,
+    damaged: AtomicBool,
+}
 
 impl Folder {
     pub fn new(name: &str) -> Self {
-        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        static COUNT: AtomicU32 = AtomicU32::new(0);
         static SWEEP: std::sync::Once = std::sync::Once::new();
         SWEEP.call_once(sweep);
-        let n = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let n = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("drydock-test-{}-{n}-{name}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
-        Self(path)
+        Self { path, damaged: AtomicBool::new(false) }
+    }
+
+    /// The test damages the repository in here, or leaves one that is not whole.
+    pub fn holds_damage(&self) {
+        self.damaged.store(true, Ordering::Relaxed);
     }
 
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).ok();
+        let judged = !std::thread::panicking() && !self.damaged.load(Ordering::Relaxed);
+        let complaints = if judged { sound::complaints(&self.path) } else { Vec::new() };
+        std::fs::remove_dir_all(&self.path).ok();
+        assert!(complaints.is_empty(), "restic finds fault with what the test has left: {complaints:#?}");
     }
 }
 

@@ -78,6 +78,7 @@ async fn trees_that_were_damaged_in_the_repository_are_stored_again() {
         let damage = "for pack in $(find store/repository/data -type f -size -20k); do
             head -c $(stat -c %s $pack) /dev/urandom >$pack.new; mv $pack.new $pack; done";
         sh(fixture.folder.path(), damage);
+        fixture.folder.holds_damage();
         let fixture = fixture.reopened().await;
         assert!(fixture.repository.tree(&captured.tree).await.is_err(), "the pack of trees is the small one");
 
