@@ -35,6 +35,7 @@ pub use key::{KeyCost, KeyInfo};
 pub use lock::{Lock, LockInfo, LockKind, LockState};
 pub use open::Repository;
 pub(crate) use reader::PackVerdict;
+pub use reader::TreeReader;
 pub use snapshot::{ReadableSnapshots, Snapshot};
 pub use tree::{Node, NodeKind, Tree, TreeBuilder, TreeError};
 pub use writer::{FileContent, FileSink, WriteStats, Writer, WriterOptions};

@@ -1,10 +1,12 @@
 //! The way out: blobs, trees and whole files, each verified before it is handed on.
 
 mod fetch;
+mod near;
 mod open_blob;
 mod packs;
 mod stream;
 
+pub use near::TreeReader;
 pub(crate) use packs::PackVerdict;
 
 use bytes::Bytes;

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use crate::repository::{BlobKind, Node, Repository, RepositoryError, Tree, TreeError, TreeId};
+use crate::repository::{Node, Repository, RepositoryError, Tree, TreeError, TreeId, TreeReader};
 
 use super::VolumeError;
 use super::blocking::Stop;
@@ -16,7 +16,7 @@ const KEPT_BYTES: usize = 32 << 20;
 
 #[derive(Debug)]
 pub(super) struct Trees {
-    repository: Repository,
+    reader: TreeReader,
     stop: Stop,
     kept: Mutex<Kept>,
 }
@@ -42,7 +42,7 @@ impl From<TreeError> for Ended {
 
 impl Trees {
     pub(super) fn new(repository: Repository, stop: Stop) -> Self {
-        Self { repository, stop, kept: Mutex::default() }
+        Self { reader: TreeReader::new(repository), stop, kept: Mutex::default() }
     }
 
     /// Hands every entry of the folder to `take`, in the order of their names.
@@ -67,7 +67,7 @@ impl Trees {
         if let Some(json) = self.kept().json.get(tree) {
             return Ok(json.clone());
         }
-        let json = self.stop.wait(self.repository.blob(BlobKind::Tree, &(*tree).into()))?;
+        let json = self.stop.wait(self.reader.json(tree))?;
         let mut kept = self.kept();
         if kept.bytes + json.len() <= KEPT_BYTES {
             kept.bytes += json.len();

@@ -1,7 +1,7 @@
 //! A folder as an earlier snapshot has it: what a capture need not read again.
 
 use crate::failure::{Category, Failure};
-use crate::repository::{BlobKind, Node, NodeKind, RepositoryError, Tree, TreeId};
+use crate::repository::{Node, NodeKind, RepositoryError, Tree, TreeId};
 
 use super::super::VolumeError;
 use super::super::path::shown;
@@ -55,7 +55,7 @@ impl Previous {
     }
 
     fn read(session: &Session, tree: TreeId) -> Result<Self, VolumeError> {
-        let json = session.stop.wait(session.repository.blob(BlobKind::Tree, &tree.into()))?;
+        let json = session.stop.wait(session.former.json(&tree))?;
         let mut nodes = Vec::new();
         Tree::each(&json, |mut node| {
             // Asked anew at every capture; empty strings take no memory, which counts in a folder of a million.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::failure::{Category, Failure};
 use crate::progress::Task;
-use crate::repository::{BlobKind, Node, NodeKind, Repository, RepositoryError, TreeError, TreeId, Writer};
+use crate::repository::{BlobKind, Node, NodeKind, Repository, RepositoryError, TreeError, TreeId, TreeReader, Writer};
 
 use super::super::VolumeError;
 use super::super::attributes::Attributes;
@@ -19,6 +19,8 @@ use super::links::Links;
 #[derive(Debug)]
 pub(super) struct Session {
     pub repository: Repository,
+    /// Reads the folders of the former snapshot.
+    pub former: TreeReader,
     pub writer: Writer,
     pub excludes: Excludes,
     pub one_file_system: bool,
@@ -46,6 +48,7 @@ impl Session {
         task: Arc<Task>,
     ) -> Self {
         Self {
+            former: TreeReader::new(repository.clone()),
             repository,
             writer,
             excludes,
