@@ -144,6 +144,7 @@ async fn where_one_copy_is_damaged_the_other_serves() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_bad_blob_does_not_keep_the_others_from_being_fetched() {
     let place = Place::new("others").await;
+    place.folder.holds_damage();
     let repository = place.create().await;
     let writer = repository.writer(WriterOptions::default());
     let mut wanted = Vec::new();

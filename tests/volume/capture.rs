@@ -70,6 +70,7 @@ async fn a_former_snapshot_that_is_lost_is_said_and_all_is_read_again() {
 async fn trees_that_were_damaged_in_the_repository_are_stored_again() {
     for reread in [false, true] {
         let fixture = Fixture::new("damaged-trees").await;
+        fixture.folder.holds_damage();
         fs::create_dir_all(fixture.path("source/deep/er")).unwrap();
         for (n, name) in ["top", "deep/a", "deep/er/b"].into_iter().enumerate() {
             fs::write(fixture.path(&format!("source/{name}")), noise(n as u64, 50_000)).unwrap();
