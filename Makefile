@@ -16,6 +16,7 @@ test: setup ## unit, integration and interoperability tests on real servers, and
 lint: setup ## formatting, clippy, licences, sources, banned crates
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) fetch --locked # also what only other platforms need: their licences count
 	$(CACHE)/cargo-deny-bin --offline check bans licenses sources
 
 audit: setup ## security advisories; fetches the RustSec database
