@@ -193,8 +193,10 @@ async fn undo(shop: &Shop) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_killed_at_any_step_is_undone_or_finished_by_the_next() {
+    // A server of its own: what others undo on a shared one is all that was killed there.
+    let server: &'static Postgres = Box::leak(Box::new(Postgres::start("16")));
     for step in Step::ALL {
-        let shop = Shop::on("16").await;
+        let shop = Shop::at(server).await;
         let (recorded, before, properties) = (shop.messages(&shop.name), shop.mine(), shop.properties());
         shop.damage();
         let damaged = shop.messages(&shop.name);
@@ -443,7 +445,8 @@ async fn a_refused_database_is_set_aside_also_when_that_is_cut_short() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_database_that_somebody_dropped_leaves_the_former_one_alone() {
-    let shop = Shop::on("16").await;
+    let server: &'static Postgres = Box::leak(Box::new(Postgres::start("16")));
+    let shop = Shop::at(server).await;
     kill_at(&shop, Step::Renamed).await;
     shop.server.psql("postgres", &format!("drop database {} with (force)", shop.name));
     undo(&shop).await;

@@ -12,12 +12,22 @@ fn dump(server: &Postgres, database: &str, by: &str) -> Vec<String> {
     let program = cache().join(format!("pg-{by}/bin/pg_dump"));
     let mut command = Command::new(program);
     command.args(["-h", "127.0.0.1", "-p", &server.port.to_string(), "-U", "postgres", "--create", database]);
-    let lines = run(&mut command)
+    let lines = without_internal_options(run(&mut command))
         .lines()
         .filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict"))
         .map(|line| line.replace(database, "DATABASE"))
         .collect::<Vec<_>>();
     together(lines)
+}
+
+/// PostgreSQL 15.20 keeps an option of its own on every column, which its pg_dump hides and an 18 of before prints.
+fn without_internal_options(mut dump: String) -> String {
+    while let Some(option) = dump.find(" SET (pg_attver=") {
+        let start = dump[..option].rfind("\nALTER ").unwrap() + 1;
+        let end = option + dump[option..].find(";\n").unwrap() + 2;
+        dump.replace_range(start..end, "");
+    }
+    dump
 }
 
 /// The rows of `hashed_by_mood`'s partitions, sorted as one: where a row lies depends on the oid that its enum's value
