@@ -86,7 +86,7 @@ impl Chunker {
             hash = (hash << 1).wrapping_add(gear[usize::from(byte)]);
         }
         // Four bytes at a time: each hash is the former one's plus what does not depend on it, so that the processor
-        // waits for one addition in four bytes and not in each. Twice as fast.
+        // waits for one addition in four bytes and not in each.
         let (fours, last) = rest.as_chunks::<4>();
         let border = |hash: u64| hash >> (64 - BORDER_BITS) == 0;
         for (i, &[a, b, c, d]) in fours.iter().enumerate() {

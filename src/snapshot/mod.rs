@@ -1,5 +1,5 @@
-//! Takes a recovery point. Owns the order prepare → read → compare references → record → reopen, and that the point is either listed whole or
-//! not at all; what a data set's bytes are lives in `data/`, what a point is in `point/`.
+//! Takes a recovery point. Owns the order prepare → read → compare references → record → reopen, and that the point is
+//! either listed whole or not at all; what a data set's bytes are lives in `data/`, what a point is in `point/`.
 //!
 //! The order within a point (DESIGN §5): every database's exported snapshot is opened before anything is read, then
 //! databases are read, then volumes, then caches; so no row points at a file that was not yet there. The point's own
