@@ -1,6 +1,6 @@
 //! `make bench`: drydock against the tools that people use today, both in the same run on the same data.
 //!
-//! Every row is the ratio of two medians of three warm runs of whole commands: opening the repository, scrypt,
+//! Every row is the ratio of two medians of three warm runs, in turns, of whole commands: opening the repository, scrypt,
 //! self-check, fsync and verification are in. Arguments choose rows by a part of their name; `SCALE=0.1` shrinks the
 //! data (the ratios are then only a smoke test). Writes `target/bench.json`.
 

@@ -70,12 +70,22 @@ impl Report {
     }
 }
 
-/// Runs `work` once to warm up and then three times; the median.
-pub fn median(mut work: impl FnMut() -> Duration) -> f64 {
-    work();
-    let mut times = [work(), work(), work()];
-    times.sort();
-    times[1].as_secs_f64()
+/// Runs each work once to warm up and then three times, in turns, so that a machine whose speed drifts slows all alike;
+/// the medians, in seconds.
+pub fn medians<const N: usize>(mut works: [&mut dyn FnMut() -> Duration; N]) -> [f64; N] {
+    for work in &mut works {
+        work();
+    }
+    let mut times = [[Duration::ZERO; 3]; N];
+    for round in 0..3 {
+        for (work, times) in works.iter_mut().zip(&mut times) {
+            times[round] = work();
+        }
+    }
+    times.map(|mut times| {
+        times.sort();
+        times[1].as_secs_f64()
+    })
 }
 
 pub fn timed(work: impl FnOnce()) -> Duration {

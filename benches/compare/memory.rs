@@ -37,7 +37,7 @@ fn all_commands(report: &mut Report, name: &str, stack: &Stack, restore: &[&str]
 }
 
 fn tree(report: &mut Report, times: f64) {
-    let folder = Folder::new("bench-memory-tree");
+    let folder = Folder::unjudged("bench-memory-tree");
     let tree = folder.path().join("tree");
     crate::tree::generate(&tree, crate::scale() * times);
     let stack =
@@ -48,7 +48,7 @@ fn tree(report: &mut Report, times: f64) {
 }
 
 fn database(report: &mut Report, times: f64) {
-    let folder = Folder::new("bench-memory-postgres");
+    let folder = Folder::unjudged("bench-memory-postgres");
     let server = Postgres::start_with("15", &["max_wal_size=8GB"]);
     crate::postgres::generate(&server, crate::scale() * times);
     let spec = format!(
@@ -61,7 +61,7 @@ fn database(report: &mut Report, times: f64) {
 }
 
 fn million_files(report: &mut Report) {
-    let folder = Folder::new("bench-memory-million");
+    let folder = Folder::unjudged("bench-memory-million");
     let tree = folder.path().join("tree");
     std::fs::create_dir_all(&tree).unwrap();
     for n in 0..(1e6 * crate::scale()) as u32 {

@@ -1,8 +1,6 @@
 //! One gigabyte of table text against pg_dump with restic, plain COPY, and pg_restore.
 
-use std::process::Command;
-
-use crate::measure::{Goal, Report, median, run, sh, timed};
+use crate::measure::{Goal, Report, medians, run, sh};
 use crate::stack::{Stack, size_of};
 use crate::support::Folder;
 use crate::support::postgres::Postgres;
@@ -11,7 +9,7 @@ pub fn rows(report: &mut Report) {
     if !report.wants("postgres") {
         return;
     }
-    let folder = Folder::new("bench-postgres");
+    let folder = Folder::unjudged("bench-postgres");
     // A server as it comes: fsync on, wal_level replica.
     let server = Postgres::start_with("15", &["fsync=on", "max_wal_size=4GB", "shared_buffers=512MB"]);
     generate(&server, crate::scale());
@@ -53,23 +51,26 @@ fn snapshot(report: &mut Report, stack: &Stack, server: &Postgres, folder: &Fold
     let pg = format!("-h 127.0.0.1 -p {} -U postgres", server.port);
     let restic =
         format!("restic -q --no-cache -r {} --password-file {}", theirs.display(), stack.password_file().display());
-    let ours = median(|| {
-        stack.reset();
-        run(&mut stack.drydock(&["snapshot"])).wall
-    });
     let with_restic = |script: &str| {
-        median(|| {
-            sh(&format!("rm -rf {}; {restic} init", theirs.display()));
-            sh(script).wall
-        })
+        sh(&format!("rm -rf {}; {restic} init", theirs.display()));
+        sh(script).wall
     };
-    let fc = with_restic(&format!("pg_dump {pg} -Fc bench | {restic} backup --stdin"));
-    let fc_z0 = with_restic(&format!("pg_dump {pg} -Fc -Z0 bench | {restic} backup --stdin"));
     let dir = folder.path().join("dump").display().to_string();
-    let fd = with_restic(&format!("rm -rf {dir}; pg_dump {pg} -Fd -j2 -Z0 -f {dir} bench; {restic} backup {dir}"));
-    std::fs::remove_dir_all(&dir).unwrap();
     let copy = |table: &str| format!("psql {pg} -X -d bench -c 'copy {table} to stdout' > /dev/null");
-    let plain = median(|| sh(&format!("{} & {}; wait $!", copy("accounts"), copy("messages"))).wall);
+    let [ours, fc, fc_z0, fd, plain] = medians([
+        &mut || {
+            stack.reset();
+            run(&mut stack.drydock(&["snapshot"])).wall
+        },
+        &mut || with_restic(&format!("pg_dump {pg} -Fc bench | {restic} backup --stdin")),
+        &mut || with_restic(&format!("pg_dump {pg} -Fc -Z0 bench | {restic} backup --stdin")),
+        &mut || {
+            std::fs::remove_dir_all(&dir).ok();
+            with_restic(&format!("pg_dump {pg} -Fd -j2 -Z0 -f {dir} bench; {restic} backup {dir}"))
+        },
+        &mut || sh(&format!("{} & {}; wait $!", copy("accounts"), copy("messages"))).wall,
+    ]);
+    std::fs::remove_dir_all(&dir).unwrap();
     let fastest = fc.min(fc_z0).min(fd);
     report.row("postgres: snapshot of 1 GB / fastest pg_dump with restic, s", ours, fastest, Goal::TimesAsFast(2.0));
     report.row("postgres: snapshot of 1 GB / pg_dump -Fc | restic, s", ours, fc, Goal::TimesAsFast(4.0));
@@ -114,20 +115,22 @@ fn restore(report: &mut Report, stack: &Stack, server: &Postgres, folder: &Folde
         server.psql("postgres", "drop database if exists again");
         server.psql("postgres", "checkpoint");
     };
-    let ours = median(|| {
-        fresh();
-        run(&mut stack.drydock(&["restore", "--point", "latest", "--data", "db", "--to-database", "again"])).wall
-    });
-    let theirs = median(|| {
-        fresh();
-        server.create_database("again");
-        timed(|| _ = run(Command::new("bash").args(["-c", &format!("pg_restore {pg} -j2 -d again {dump}")])))
-    });
+    let [ours, theirs, unverified] = medians([
+        &mut || {
+            fresh();
+            run(&mut stack.drydock(&["restore", "--point", "latest", "--data", "db", "--to-database", "again"])).wall
+        },
+        &mut || {
+            fresh();
+            server.create_database("again");
+            sh(&format!("pg_restore {pg} -j2 -d again {dump}")).wall
+        },
+        &mut || {
+            fresh();
+            crate::unverified::into_a_new_database(stack, server)
+        },
+    ]);
     report.row("postgres: restore, ANALYZE and verification / bare pg_restore -j2, s", ours, theirs, Goal::AtMost(1.1));
-    let unverified = median(|| {
-        fresh();
-        crate::unverified::into_a_new_database(stack, server)
-    });
     report.row(
         "postgres: restore without verification / bare pg_restore -j2, s",
         unverified,
