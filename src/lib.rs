@@ -9,6 +9,7 @@ pub mod cli;
 pub mod clock;
 pub mod context;
 pub mod data;
+pub mod evidence;
 pub mod failure;
 pub mod finding;
 pub mod maintain;

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 /// A part of `src/` and what it may use of the others. The lowest ones may be used by everybody.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("cli", &["snapshot", "restore", "maintain", "run", "point", "data", "repository", "storage"]),
-    ("restore", &["snapshot", "run", "point", "data", "repository", "storage"]),
+    ("cli", &["snapshot", "restore", "maintain", "run", "point", "data", "evidence", "repository", "storage"]),
+    ("restore", &["snapshot", "run", "point", "data", "evidence", "repository", "storage"]),
     ("snapshot", &["run", "point", "data", "repository", "storage"]),
     ("maintain", &["snapshot", "run", "point", "data", "repository", "storage"]),
     ("point", &["data", "repository", "storage"]),
     ("data", &["repository", "storage"]),
+    ("evidence", &["storage"]),
     ("repository", &["storage"]),
     ("run", &["storage"]),
     ("storage", &[]),

@@ -25,8 +25,8 @@ pub use repository::{Limits, Location, RepositorySpec, S3Spec};
 pub use secret::{Secret, SecretError, SecretKeyRef, SecretSource};
 pub use size::ByteSize;
 pub use spec::{
-    Assertion, Component, Drill, FreshnessAssertion, Migration, Objectives, Phase, Reference, ReferencePair, Retention,
-    Spec, SqlAssertion, Unprotected,
+    Assertion, Component, Drill, EvidenceSpec, FreshnessAssertion, Migration, Objectives, Phase, Reference,
+    ReferencePair, Retention, Spec, SqlAssertion, Unprotected,
 };
 
 #[cfg(test)]

@@ -55,8 +55,8 @@ impl Failure for DocumentError {
     }
 }
 
-/// The keys that hold a [`SecretSource`](super::SecretSource).
-const SECRET_FIELDS: [&str; 4] = ["password", "accessKeyId", "secretAccessKey", "sessionToken"];
+/// The keys that hold a [`SecretSource`](super::SecretSource); `key` is one in some places and a name in others.
+const SECRET_FIELDS: [&str; 5] = ["password", "accessKeyId", "secretAccessKey", "sessionToken", "evidence.key"];
 
 const SECRET_EXPECTED: &str =
     "expected `{fromFile: PATH}`, `{fromEnv: NAME}` or `{fromSecret: {name: NAME, key: KEY}}`";
@@ -98,7 +98,9 @@ fn parent(field: &str) -> &str {
 
 /// The secret's field that `field` is or lies in.
 fn secret_of(field: &str) -> Option<&str> {
-    let is_secret = |field: &&str| SECRET_FIELDS.iter().any(|key| field.rsplit('.').next() == Some(key));
+    let ends_with =
+        |field: &str, key: &str| field.strip_suffix(key).is_some_and(|head| head.is_empty() || head.ends_with('.'));
+    let is_secret = |field: &&str| SECRET_FIELDS.iter().any(|key| ends_with(field, key));
     std::iter::successors(Some(field), |field| field.rsplit_once('.').map(|(parent, _)| parent)).find(is_secret)
 }
 

@@ -23,6 +23,9 @@ pub fn paths(spec: &mut Spec, folder: &Path) {
         let secrets = [&mut s3.access_key_id, &mut s3.secret_access_key, &mut s3.session_token];
         secrets.into_iter().flatten().for_each(secret);
     }
+    if let Some(evidence) = &mut spec.evidence {
+        secret(&mut evidence.key);
+    }
     for DataSet { kind, .. } in &mut spec.data {
         match kind {
             DataKind::Postgres(postgres) => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{DataSet, Name, RepositorySpec, duration};
+use super::{DataSet, Name, RepositorySpec, SecretSource, duration};
 
 /// A stack's `spec`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -30,6 +30,18 @@ pub struct Spec {
     pub phases: Vec<Phase>,
     #[serde(default)]
     pub retention: Option<Retention>,
+    /// How what drills prove is signed; without it nothing is.
+    #[serde(default)]
+    pub evidence: Option<EvidenceSpec>,
+}
+
+/// Who signs evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EvidenceSpec {
+    /// An Ed25519 key (PKCS#8, PEM); one for each stack. It is never in the store: who writes there must not be able to
+    /// make evidence.
+    pub key: SecretSource,
 }
 
 /// How old, how slow, how unproven recovery points may be.

@@ -56,8 +56,10 @@ fn relative_paths_begin_at_the_documents_folder() {
 #[test]
 fn every_field_there_is_can_be_read() {
     let text = include_str!("../../tests/fixtures/formats/stack.v1alpha1.yaml");
-    let Spec { repository, data, unprotected, references, drill, phases, retention, objectives, service_account_name } =
-        parse(text).unwrap().spec;
+    let spec = parse(text).unwrap().spec;
+    assert_eq!(spec.evidence.unwrap().key, SecretSource::FromFile("/etc/drydock/evidence.pem".into()));
+    let Spec { repository, data, unprotected, references, drill, phases, retention, objectives, .. } = spec;
+    let service_account_name = spec.service_account_name;
     assert_eq!(service_account_name.unwrap().as_str(), "papg-deployer");
     let hours = |n: u64| Some(Duration::from_secs(n * 3_600));
     assert_eq!(objectives, Objectives { rpo: hours(24), rto: Some(Duration::from_secs(1_800)), proven: hours(192) });
@@ -129,6 +131,8 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ("a secret in the text", "{fromFile: password}", "correct horse battery staple"),
     ("a secret from two places", "{fromFile: password}", "{fromFile: password, fromEnv: PASSWORD}"),
     ("a secret from nowhere", "{fromFile: password}", "{}"),
+    ("a key in the text", "  data:\n", "  evidence: {key: MC4CAQAwBQYDK2VwBCIEIA}\n  data:\n"),
+    ("a key in the store", "  data:\n", "  evidence: {key: {fromFile: /var/backups/shop/evidence.pem}}\n  data:\n"),
     ("an unknown version", "drydock.dev/v1alpha1", "drydock.dev/v2"),
     ("an unknown kind", "kind: Stack", "kind: Stock"),
     ("someone else's group", "drydock.dev/v1alpha1", "apps/v1"),

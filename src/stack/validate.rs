@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Assertion, DataKind, Location, Name, PostgresSpec, Reference, Spec};
+use super::{Assertion, DataKind, EvidenceSpec, Location, Name, PostgresSpec, Reference, SecretSource, Spec};
 
 /// A field's path and what is wrong there.
 type Found = (String, String);
@@ -17,6 +17,7 @@ pub fn problems(spec: &Spec) -> Vec<Found> {
     drill(spec, &mut found);
     phases(spec, &mut found);
     retention(spec, &mut found);
+    evidence(spec, &mut found);
     found
 }
 
@@ -201,6 +202,17 @@ fn retention(spec: &Spec, found: &mut Vec<Found>) {
     {
         let message = "`keepWithin` is longer than `maxAge`, which wins; expected it not to be";
         found.push(("spec.retention.keepWithin".into(), message.into()));
+    }
+}
+
+fn evidence(spec: &Spec, found: &mut Vec<Found>) {
+    if let (Some(EvidenceSpec { key: SecretSource::FromFile(key) }), Location::Folder(location)) =
+        (&spec.evidence, &spec.repository.location)
+        && key.starts_with(location)
+    {
+        let message =
+            format!("the key {} lies in the store {}; expected it elsewhere", key.display(), location.display());
+        found.push(("spec.evidence.key".into(), message));
     }
 }
 
