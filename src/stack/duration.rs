@@ -53,6 +53,20 @@ pub fn human(duration: Duration) -> String {
     parts.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect::<Vec<_>>().join(" ")
 }
 
+/// `duration` in whole seconds, as [`parse`] reads it: `30d`, `1h30m`, `0s`.
+#[must_use]
+pub fn exact(duration: Duration) -> String {
+    let mut rest = duration.as_secs();
+    let mut text = String::new();
+    for (unit, length) in [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)] {
+        if rest >= length {
+            text += &format!("{}{unit}", rest / length);
+            rest %= length;
+        }
+    }
+    if text.is_empty() { "0s".into() } else { text }
+}
+
 /// For fields that must be there.
 ///
 /// # Errors
@@ -91,6 +105,12 @@ mod tests {
         for text in ["", "10", "h", "1x", "-1h", "1.5h", "99999999999999999999s", "9999999999999999w"] {
             assert!(parse(text).unwrap_err().contains("expected for example `30s`"), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_written_exactly_is_read_as_it_was() {
+        assert_eq!([0, 59, 5_400, 90_061, 2_592_000].map(|s| exact(Duration::from_secs(s))), ["0s", "59s", "1h30m", "1d1h1m1s", "30d"]);
+        assert_eq!(parse("1d1h1m1s"), Ok(Duration::from_secs(90_061)));
     }
 
     #[test]

@@ -5,10 +5,13 @@
 
 mod data;
 mod document;
+pub mod documents;
 pub mod duration;
+mod max_unused;
 mod name;
 mod outline;
 mod problem;
+mod read_data;
 mod repository;
 mod resolve;
 mod secret;
@@ -17,10 +20,13 @@ mod spec;
 mod validate;
 
 pub use data::{DataKind, DataSet, Login, PostgresSpec, RedisSpec, Tls, VolumeSpec};
-pub use document::{API_VERSION, Stack};
+pub use document::{KIND, Stack};
+pub use documents::API_VERSION;
+pub use max_unused::{InvalidMaxUnused, MaxUnused};
 pub use name::Name;
 pub use outline::Place;
-pub use problem::{DocumentError, Problem};
+pub use problem::{DocumentError, Problem, nearest};
+pub use read_data::{InvalidReadData, ReadData};
 pub use repository::{Limits, Location, RepositorySpec, S3Spec};
 pub use secret::{Secret, SecretError, SecretKeyRef, SecretSource};
 pub use size::ByteSize;

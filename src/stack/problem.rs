@@ -169,16 +169,16 @@ fn but_found(text: Option<&str>) -> String {
 /// The parser's own words without the place, which stands before them.
 fn plain(error: &YamlError) -> String {
     let text = error.to_string();
-    match text.rfind(" at line ") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
-    }
+    let text = text.rfind(" at line ").map_or(text.as_str(), |end| &text[..end]);
+    // YAML's alias; what people mean is a pattern or a cron expression.
+    let hint = if text.contains("alias") { "; a text that begins with `*` needs quotes: `\"*/15 * * * *\"`" } else { "" };
+    format!("{text}{hint}")
 }
 
 fn unknown(found: &str, expected: &[&str]) -> String {
     let names: Vec<String> = expected.iter().map(|name| format!("`{name}`")).collect();
     let names = one_of(&names);
-    match expected.iter().find(|name| is_near(found, name)) {
+    match nearest(found, expected.iter().copied()) {
         Some(near) => format!("`{found}` is not known here; did you mean `{near}`? Expected {names}"),
         None => format!("`{found}` is not known here; expected {names}"),
     }
@@ -190,6 +190,11 @@ fn one_of(names: &[String]) -> String {
         [only] => only.clone(),
         [head @ .., last] => format!("{} or {last}", head.join(", ")),
     }
+}
+
+/// The first of `names` that somebody who wrote `found` may have meant.
+pub fn nearest<'a>(found: &str, mut names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    names.find(|name| is_near(found, name))
 }
 
 /// Whether `found` is `name` with at most two letters wrong (optimal string alignment would find swaps too; two covers

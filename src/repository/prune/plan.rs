@@ -1,60 +1,12 @@
 //! Which packs go and which are repacked: pure. The rules are restic's (`cmd/restic/cmd_prune.go`, 0.14).
 
 use std::collections::HashSet;
-use std::str::FromStr;
 
 use serde::Serialize;
 
 use super::super::PackId;
 
-/// How much of what is kept may be unused: below it, repacking costs more than it gives.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum MaxUnused {
-    /// Of the size after pruning. restic's default is 5.
-    Percent(f64),
-    Bytes(u64),
-    /// Only whole packs are removed.
-    Unlimited,
-}
-
-impl Default for MaxUnused {
-    fn default() -> Self {
-        Self::Percent(5.0)
-    }
-}
-
-/// A text that says no [`MaxUnused`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no limit of unused space: expected for example `5%`, `500M`, `0` or `unlimited`")]
-pub struct InvalidMaxUnused(pub String);
-
-impl FromStr for MaxUnused {
-    type Err = InvalidMaxUnused;
-
-    fn from_str(text: &str) -> Result<Self, InvalidMaxUnused> {
-        parse(text).ok_or_else(|| InvalidMaxUnused(text.to_owned()))
-    }
-}
-
-fn parse(text: &str) -> Option<MaxUnused> {
-    if text == "unlimited" {
-        return Some(MaxUnused::Unlimited);
-    }
-    if let Some(percent) = text.strip_suffix('%') {
-        let percent: f64 = percent.parse().ok()?;
-        return (0.0..100.0).contains(&percent).then_some(MaxUnused::Percent(percent));
-    }
-    let digits = text.trim_end_matches(['K', 'M', 'G', 'T', 'k', 'm', 'g', 't']);
-    let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
-        "" => 0,
-        "K" => 10,
-        "M" => 20,
-        "G" => 30,
-        "T" => 40,
-        _ => return None,
-    };
-    digits.parse::<u64>().ok()?.checked_mul(1 << shift).map(MaxUnused::Bytes)
-}
+pub use crate::stack::{InvalidMaxUnused, MaxUnused};
 
 impl MaxUnused {
     #[expect(
@@ -338,21 +290,5 @@ mod tests {
         let (decision, summary) = decide(unneeded, vec![], MaxUnused::default()).unwrap();
         assert_eq!((decision.missing, decision.remove), (vec![PackId([1; 32])], vec![PackId([2; 32])]));
         assert_eq!((summary.missing_packs, summary.freed_bytes), (1, 3));
-    }
-
-    #[test]
-    fn limits_are_read_from_text() {
-        for (text, expected) in [
-            ("5%", MaxUnused::Percent(5.0)),
-            ("0%", MaxUnused::Percent(0.0)),
-            ("0", MaxUnused::Bytes(0)),
-            ("500M", MaxUnused::Bytes(500 << 20)),
-            ("unlimited", MaxUnused::Unlimited),
-        ] {
-            assert_eq!(text.parse(), Ok(expected));
-        }
-        for text in ["", "100%", "-1%", "5X", "MM", "5MM", "%"] {
-            assert_eq!(text.parse::<MaxUnused>(), Err(InvalidMaxUnused(text.into())));
-        }
     }
 }
