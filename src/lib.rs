@@ -18,6 +18,7 @@ pub mod progress;
 pub mod repository;
 pub mod restore;
 pub mod run;
+pub mod schedule;
 pub mod snapshot;
 pub mod stack;
 pub mod storage;

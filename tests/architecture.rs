@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// A part of `src/` and what it may use of the others. The lowest ones may be used by everybody.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("cli", &["snapshot", "restore", "maintain", "run", "point", "data", "evidence", "repository", "storage"]),
+    ("cli", &["schedule", "snapshot", "restore", "maintain", "run", "point", "data", "evidence", "repository", "storage"]),
     ("restore", &["snapshot", "run", "point", "data", "evidence", "repository", "storage"]),
     ("snapshot", &["run", "point", "data", "repository", "storage"]),
     ("maintain", &["snapshot", "run", "point", "data", "repository", "storage"]),
@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("repository", &["storage"]),
     ("run", &["storage"]),
     ("storage", &[]),
+    ("schedule", &[]),
     ("stack", &[]),
     ("clock", &[]),
     ("context", &[]),

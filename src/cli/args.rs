@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{ArgAction, Parser, Subcommand};
 
 use super::{
-    check, completions, doctor, forget, init, key, output, points, progress, prune, repair, restore, snapshot,
+    check, completions, doctor, forget, init, key, output, points, progress, prune, repair, restore, schedules, snapshot,
     telemetry, unlock,
 };
 use crate::stack::duration;
@@ -111,6 +111,7 @@ pub enum Command {
     Check(check::Args),
     Forget(forget::Args),
     Prune(prune::Args),
+    Schedules(schedules::Args),
     Unlock(unlock::Args),
     Key(key::Args),
     Repair(repair::Args),

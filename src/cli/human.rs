@@ -45,6 +45,12 @@ pub fn age(time: Timestamp, now: Timestamp) -> String {
     if passed.is_negative() { format!("in {text}") } else { text }
 }
 
+/// How long until `time`; nothing of what is past.
+#[must_use]
+pub fn ahead(time: Timestamp, now: Timestamp) -> String {
+    duration::human(time.duration_since(now).max(jiff::SignedDuration::ZERO).unsigned_abs())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

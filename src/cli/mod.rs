@@ -24,6 +24,7 @@ mod points;
 mod prune;
 mod repair;
 mod restore;
+mod schedules;
 mod snapshot;
 mod unlock;
 
@@ -108,6 +109,7 @@ async fn dispatch(command: Command, session: &Session) -> Done {
         Command::Repair(args) => repair::run(&args, session).await,
         Command::Unlock(args) => unlock::run(&args, session).await,
         Command::Key(args) => key::run(&args, session).await,
+        Command::Schedules(args) => schedules::run(&args, session),
         Command::Completions(args) => completions::run(&args, session),
     }
 }

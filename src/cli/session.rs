@@ -43,6 +43,11 @@ impl Session {
         Ok(Stack::load(file)?)
     }
 
+    /// The document of `-f`, for commands that can do without.
+    pub fn stack_if_given(&self) -> Result<Option<Stack>, Failed> {
+        self.global.file.as_ref().map(|_| self.stack()).transpose()
+    }
+
     /// The stack of `-f`, opened.
     pub async fn home(&self) -> Result<Home, Failed> {
         let stack = self.stack()?;
