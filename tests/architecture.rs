@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 
 /// A part of `src/` and what it may use of the others. The lowest ones may be used by everybody.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("cli", &["schedule", "snapshot", "restore", "maintain", "run", "point", "data", "evidence", "repository", "storage"]),
+    (
+        "cli",
+        &["schedule", "snapshot", "restore", "maintain", "run", "point", "data", "evidence", "repository", "storage"],
+    ),
     ("restore", &["snapshot", "run", "point", "data", "evidence", "repository", "storage"]),
     ("snapshot", &["run", "point", "data", "repository", "storage"]),
     ("maintain", &["snapshot", "run", "point", "data", "repository", "storage"]),

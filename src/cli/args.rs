@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{ArgAction, Parser, Subcommand};
 
 use super::{
-    check, completions, doctor, forget, init, key, output, points, progress, prune, repair, restore, schedules, snapshot,
-    telemetry, unlock,
+    check, completions, doctor, forget, init, key, output, points, progress, prune, repair, restore, schedules,
+    snapshot, telemetry, unlock,
 };
 use crate::stack::duration;
 

@@ -64,17 +64,31 @@ pub enum Why {
     /// Its time has not come.
     NotYet,
     /// The newest instant is too long ago.
-    DeadlineMissed { scheduled: Timestamp, late_seconds: u64, deadline_seconds: u64 },
+    DeadlineMissed {
+        scheduled: Timestamp,
+        late_seconds: u64,
+        deadline_seconds: u64,
+    },
     /// The run of `going_on` goes on; `scheduled` is left out.
-    Forbidden { scheduled: Timestamp, going_on: Timestamp },
+    Forbidden {
+        scheduled: Timestamp,
+        going_on: Timestamp,
+    },
     /// The run of `going_on` goes on; `scheduled` comes after it.
-    Queued { scheduled: Timestamp, going_on: Timestamp },
+    Queued {
+        scheduled: Timestamp,
+        going_on: Timestamp,
+    },
     /// The expression names no instant any more.
     Over,
     /// Whoever asks knows no such stack (yet).
-    NoStack { stack: Name },
+    NoStack {
+        stack: Name,
+    },
     /// The stack is there, but does not have what the operation needs.
-    Misfit { problems: Vec<String> },
+    Misfit {
+        problems: Vec<String>,
+    },
 }
 
 /// Says what `schedule` does on `stack` at `now`.
@@ -155,11 +169,9 @@ impl Why {
                 zone.show(*going_on),
                 zone.show(*scheduled)
             ),
-            Self::Queued { scheduled, going_on } => format!(
-                "the run of {} is going on: {} waits for its end",
-                zone.show(*going_on),
-                zone.show(*scheduled)
-            ),
+            Self::Queued { scheduled, going_on } => {
+                format!("the run of {} is going on: {} waits for its end", zone.show(*going_on), zone.show(*scheduled))
+            }
             Self::Over => "it has no instant any more".to_owned(),
             Self::NoStack { stack } => format!("there is no stack `{stack}`; it waits for one"),
             Self::Misfit { problems } => problems.join("; "),

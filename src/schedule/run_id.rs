@@ -119,14 +119,17 @@ mod tests {
 
     #[test]
     fn what_is_no_scheduled_run_is_none() {
-        for text in ["", "snapshot", "snapshot-20261124t021500z-x", "restore-shop-20261124T021500Z-x", "a-b-20261124t021500z"] {
+        for text in
+            ["", "snapshot", "snapshot-20261124t021500z-x", "restore-shop-20261124T021500Z-x", "a-b-20261124t021500z"]
+        {
             assert_eq!(text.parse::<ScheduledRun>(), Err(NotScheduled(text.into())));
         }
     }
 
     fn names() -> impl Strategy<Value = String> {
         // parts that look like instants on purpose
-        prop::collection::vec(prop_oneof!["[a-z0-9]{1,3}", Just("20261124t021500z".to_owned())], 1..4).prop_map(|parts| parts.join("-"))
+        prop::collection::vec(prop_oneof!["[a-z0-9]{1,3}", Just("20261124t021500z".to_owned())], 1..4)
+            .prop_map(|parts| parts.join("-"))
     }
 
     proptest! {

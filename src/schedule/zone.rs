@@ -82,9 +82,7 @@ impl FromStr for Zone {
     fn from_str(text: &str) -> Result<Self, String> {
         let database = TimeZoneDatabase::bundled();
         match database.get(text) {
-            Ok(zone) if !zone.is_unknown() => {
-                Ok(Self { name: zone.iana_name().unwrap_or(text).to_owned(), zone })
-            }
+            Ok(zone) if !zone.is_unknown() => Ok(Self { name: zone.iana_name().unwrap_or(text).to_owned(), zone }),
             _ => Err(unknown(text, &database)),
         }
     }
@@ -95,7 +93,8 @@ fn unknown(text: &str, database: &TimeZoneDatabase) -> String {
     // People write the city, or `CET`-like words with an offset.
     let city = names.iter().find(|name| name.rsplit('/').next().is_some_and(|city| city.eq_ignore_ascii_case(text)));
     let near = city.map(String::as_str).or_else(|| nearest(text, names.iter().map(String::as_str)));
-    let hint = near.map_or_else(|| "expected for example `Europe/Berlin`".into(), |near| format!("did you mean `{near}`?"));
+    let hint =
+        near.map_or_else(|| "expected for example `Europe/Berlin`".into(), |near| format!("did you mean `{near}`?"));
     format!("`{text}` is no time zone of the IANA database {}; {hint}", Zone::DATABASE)
 }
 

@@ -109,7 +109,10 @@ mod tests {
 
     #[test]
     fn what_is_written_exactly_is_read_as_it_was() {
-        assert_eq!([0, 59, 5_400, 90_061, 2_592_000].map(|s| exact(Duration::from_secs(s))), ["0s", "59s", "1h30m", "1d1h1m1s", "30d"]);
+        assert_eq!(
+            [0, 59, 5_400, 90_061, 2_592_000].map(|s| exact(Duration::from_secs(s))),
+            ["0s", "59s", "1h30m", "1d1h1m1s", "30d"]
+        );
         assert_eq!(parse("1d1h1m1s"), Ok(Duration::from_secs(90_061)));
     }
 

@@ -171,7 +171,8 @@ fn plain(error: &YamlError) -> String {
     let text = error.to_string();
     let text = text.rfind(" at line ").map_or(text.as_str(), |end| &text[..end]);
     // YAML's alias; what people mean is a pattern or a cron expression.
-    let hint = if text.contains("alias") { "; a text that begins with `*` needs quotes: `\"*/15 * * * *\"`" } else { "" };
+    let hint =
+        if text.contains("alias") { "; a text that begins with `*` needs quotes: `\"*/15 * * * *\"`" } else { "" };
     format!("{text}{hint}")
 }
 

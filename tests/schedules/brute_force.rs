@@ -80,8 +80,15 @@ fn five_years_of_every_expression_in_every_zone_are_as_every_minute_says() {
     assert_eq!(
         zones,
         [
-            "UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Santiago", "Africa/Casablanca",
-            "Pacific/Apia", "America/Santiago", "Africa/Casablanca"
+            "UTC",
+            "Europe/Berlin",
+            "America/New_York",
+            "Australia/Lord_Howe",
+            "America/Santiago",
+            "Africa/Casablanca",
+            "Pacific/Apia",
+            "America/Santiago",
+            "Africa/Casablanca"
         ]
     );
     let changes: Vec<usize> = expected.zones.iter().map(|zone| zone.clocks_move_by_minutes.len()).collect();

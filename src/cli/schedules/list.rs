@@ -15,9 +15,9 @@ use crate::stack::{Name, Stack, duration};
 
 pub fn run(folder: &Path, schedules: &[Schedule], stack: Option<&Stack>, session: &Session) -> Done {
     let now = session.cx.clock.now();
-    let rows = schedules.iter().flat_map(|schedule| {
-        stacks(schedule, stack).into_iter().map(move |name| Row::of(schedule, name, stack, now))
-    });
+    let rows = schedules
+        .iter()
+        .flat_map(|schedule| stacks(schedule, stack).into_iter().map(move |name| Row::of(schedule, name, stack, now)));
     session.print(&List { folder: folder.to_owned(), tzdata: Zone::DATABASE, schedules: rows.collect(), now })
 }
 

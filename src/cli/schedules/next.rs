@@ -29,7 +29,10 @@ pub struct Args {
 pub fn run(args: &Args, schedules: &[Schedule], stack: Option<&Stack>, session: &Session) -> Done {
     if let Some(unknown) = args.names.iter().find(|name| !schedules.iter().any(|schedule| schedule.name == **name)) {
         let names: Vec<&str> = schedules.iter().map(|schedule| schedule.name.as_str()).collect();
-        return Err(Failed::usage(format!("there is no schedule `{unknown}`"), format!("there are {}", names.join(", "))));
+        return Err(Failed::usage(
+            format!("there is no schedule `{unknown}`"),
+            format!("there are {}", names.join(", ")),
+        ));
     }
     let wanted = |schedule: &&Schedule| args.names.is_empty() || args.names.contains(&schedule.name);
     let now = session.cx.clock.now();

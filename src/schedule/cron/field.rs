@@ -78,7 +78,9 @@ impl Field {
             let first = part.split(['-', '/', '*']).next().filter(|text| !text.is_empty());
             let first = first.map_or_else(|| self.first.to_string(), str::to_owned);
             let name = self.name;
-            return Err(format!("`{part}`: no second {name} is a step of {step} away; expected `{first}` for that alone"));
+            return Err(format!(
+                "`{part}`: no second {name} is a step of {step} away; expected `{first}` for that alone"
+            ));
         }
         Ok(step as usize)
     }
@@ -104,11 +106,8 @@ impl Field {
             [] => String::new(),
             words => format!(" or {} to {}", words[0], words[words.len() - 1]),
         };
-        let hint = if matches!(text, "?" | "L" | "W") || text.contains('#') {
-            ": that is Quartz's, not cron's"
-        } else {
-            ""
-        };
+        let hint =
+            if matches!(text, "?" | "L" | "W") || text.contains('#') { ": that is Quartz's, not cron's" } else { "" };
         format!("`{text}` is no {}{hint}; expected `*`, {first} to {last}{words}", self.name)
     }
 }

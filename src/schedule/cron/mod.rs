@@ -82,7 +82,17 @@ impl Cron {
 /// Days of the months, in leap years.
 const LONGEST: [u32; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 
@@ -109,7 +119,11 @@ impl FromStr for Cron {
             months,
             weekdays: weekdays.values,
             day_rule: if days.is_star || weekdays.is_star { DayRule::Both } else { DayRule::Either },
-            pace: if hour == "*" || (hour.starts_with("*/") && !hour.contains(',')) { Pace::Elapsed } else { Pace::Wall },
+            pace: if hour == "*" || (hour.starts_with("*/") && !hour.contains(',')) {
+                Pace::Elapsed
+            } else {
+                Pace::Wall
+            },
             text,
         };
         cron.never_fires().map_or(Ok(cron), Err)

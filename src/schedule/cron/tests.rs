@@ -23,8 +23,17 @@ fn fields_are_read_as_crontab_5_says() {
 
 #[test]
 fn sunday_is_0_and_7_and_the_end_of_a_week() {
-    for (text, days) in [("0", vec![0]), ("7", vec![0]), ("sun", vec![0]), ("5-7", vec![5, 6, 0]), ("fri-sun", vec![5, 6, 0]),
-        ("sun-tue", vec![0, 1, 2]), ("0-7", (0..7).collect()), ("*", (0..7).collect()), ("*/2", vec![0, 2, 4, 6])] {
+    for (text, days) in [
+        ("0", vec![0]),
+        ("7", vec![0]),
+        ("sun", vec![0]),
+        ("5-7", vec![5, 6, 0]),
+        ("fri-sun", vec![5, 6, 0]),
+        ("sun-tue", vec![0, 1, 2]),
+        ("0-7", (0..7).collect()),
+        ("*", (0..7).collect()),
+        ("*/2", vec![0, 2, 4, 6]),
+    ] {
         assert_eq!(cron(&format!("0 0 * * {text}")).weekdays, bits(days), "{text}");
     }
 }
@@ -41,8 +50,14 @@ fn names_stand_for_expressions() {
 
 #[test]
 fn only_a_star_or_its_steps_in_the_hour_go_by_elapsed_time() {
-    for (hour, pace) in [("*", Pace::Elapsed), ("*/2", Pace::Elapsed), ("0-23", Pace::Wall), ("0-23/2", Pace::Wall),
-        ("2", Pace::Wall), ("*/2,1", Pace::Wall)] {
+    for (hour, pace) in [
+        ("*", Pace::Elapsed),
+        ("*/2", Pace::Elapsed),
+        ("0-23", Pace::Wall),
+        ("0-23/2", Pace::Wall),
+        ("2", Pace::Wall),
+        ("*/2,1", Pace::Wall),
+    ] {
         assert_eq!(cron(&format!("*/5 {hour} * * *")).pace(), pace, "{hour}");
     }
 }
@@ -50,10 +65,35 @@ fn only_a_star_or_its_steps_in_the_hour_go_by_elapsed_time() {
 #[test]
 fn what_is_wrong_is_said_with_what_was_expected() {
     let said: Vec<String> = [
-        "", "* * * *", "0 * * * * *", "TZ=UTC * * * * *", "@reboot", "@fortnightly", "60 * * * *", "* 24 * * *",
-        "* * 0 * *", "* * * 13 *", "* * * * 8", "* * * * sunday", "* * L * *", "* * ? * *", "* * * * 5#2", "5/10 * * * *",
-        "*/0 * * * *", "*/x * * * *", "*/60 * * * *", "0-10/20 * * * *", "0 22-2 * * *", "0 0 * * fri-mon", "1,,2 * * * *",
-        "+5 * * * *", "-5 * * * *", "1-2-3 * * * *", "0 0 30 2 *", "0 0 31 2,4,6 *", "0 0 31 9-11/2 *",
+        "",
+        "* * * *",
+        "0 * * * * *",
+        "TZ=UTC * * * * *",
+        "@reboot",
+        "@fortnightly",
+        "60 * * * *",
+        "* 24 * * *",
+        "* * 0 * *",
+        "* * * 13 *",
+        "* * * * 8",
+        "* * * * sunday",
+        "* * L * *",
+        "* * ? * *",
+        "* * * * 5#2",
+        "5/10 * * * *",
+        "*/0 * * * *",
+        "*/x * * * *",
+        "*/60 * * * *",
+        "0-10/20 * * * *",
+        "0 22-2 * * *",
+        "0 0 * * fri-mon",
+        "1,,2 * * * *",
+        "+5 * * * *",
+        "-5 * * * *",
+        "1-2-3 * * * *",
+        "0 0 30 2 *",
+        "0 0 31 2,4,6 *",
+        "0 0 31 9-11/2 *",
     ]
     .iter()
     .map(|text| text.parse::<Cron>().map_or_else(|said| said, |cron| panic!("{cron} was taken")))
@@ -64,7 +104,7 @@ fn what_is_wrong_is_said_with_what_was_expected() {
 #[test]
 fn what_fires_seldom_is_not_refused() {
     for (text, minute) in [
-        ("0 0 29 2 *", "2104-02-29T00:00"),     // 2100 is no leap year
+        ("0 0 29 2 *", "2104-02-29T00:00"), // 2100 is no leap year
         ("0 0 31 2,3 *", "2097-03-31T00:00"),
         ("0 0 30 2 mon", "2097-02-04T00:00"),   // or a Monday
         ("0 0 */28 2 mon", "2097-02-04T00:00"), // begins with `*`: 1 or 29 February, and a Monday

@@ -48,15 +48,21 @@ fn after_a_downtime_the_newest_runs_and_no_burst() {
         "run 2026-11-24T10:00:00Z, also for what was missed since 2026-11-20T04:00:00Z"
     );
     let since = past("2026-11-24T10:00:00Z", None);
-    assert_eq!(said(&hourly, &since, "2026-11-24T10:30:00Z"), "its time has not come; next 2026-11-24T11:00:00Z",
-        "what came before the schedule was there is none of its business");
+    assert_eq!(
+        said(&hourly, &since, "2026-11-24T10:30:00Z"),
+        "its time has not come; next 2026-11-24T11:00:00Z",
+        "what came before the schedule was there is none of its business"
+    );
 }
 
 #[test]
 fn what_is_later_than_the_deadline_is_given_up() {
     let nightly = schedule("15 2 * * *", "  timeZone: Europe/Berlin\n  startingDeadline: 6h\n");
     let ran = past("2026-11-01T00:00:00Z", Some(("2026-11-22T01:15:00Z", Some("2026-11-22T01:30:00Z"))));
-    assert_eq!(said(&nightly, &ran, "2026-11-24T07:15:00Z"), "run 2026-11-24T01:15:00Z, also for what was missed since 2026-11-23T01:15:00Z");
+    assert_eq!(
+        said(&nightly, &ran, "2026-11-24T07:15:00Z"),
+        "run 2026-11-24T01:15:00Z, also for what was missed since 2026-11-23T01:15:00Z"
+    );
     assert_eq!(
         said(&nightly, &ran, "2026-11-24T07:15:01Z"),
         "2026-11-24 02:15 +01:00 was missed by 6h, more than startingDeadline (6h); next 2026-11-25T01:15:00Z"
@@ -116,7 +122,10 @@ fn jitter_moves_the_start_and_not_the_instant() {
     assert_eq!(said(&spread, &fresh, &start.to_string()), "run 2026-11-24T11:00:00Z");
     // an instant before `since` whose start comes after it
     let late = past("2026-11-24T11:00:00Z", None);
-    assert_eq!(said(&spread, &late, &start.to_string()), format!("its time has not come; next {}", start + jiff::SignedDuration::from_hours(1)));
+    assert_eq!(
+        said(&spread, &late, &start.to_string()),
+        format!("its time has not come; next {}", start + jiff::SignedDuration::from_hours(1))
+    );
 }
 
 #[test]

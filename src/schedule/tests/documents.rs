@@ -28,14 +28,20 @@ fn every_field_there_is_can_be_read() {
         &snapshot.spec;
     assert_eq!(snapshot.name.as_str(), "databases-hourly");
     assert_eq!((snapshot.place.line, snapshot.place.column), (5, 3));
-    assert_eq!(*operation, Operation::Snapshot(Snapshot { data: vec![name("chatwoot-db"), name("kong-db")], reread: true }));
+    assert_eq!(
+        *operation,
+        Operation::Snapshot(Snapshot { data: vec![name("chatwoot-db"), name("kong-db")], reread: true })
+    );
     assert_eq!(*stacks, Some(vec![name("papg"), name("shop")]));
     assert_eq!((timing.cron.as_str(), timing.zone.name()), ("5 * * * mon-fri", "Europe/Berlin"));
     assert_eq!((*jitter, *starting_deadline), (Duration::from_secs(600), Some(Duration::from_secs(2_700))));
     assert_eq!((*concurrency_policy, *suspend), (ConcurrencyPolicy::Replace, true));
     assert_eq!(*history, History { successful: 200, failed: 400 });
     let month = Duration::from_secs(30 * 86_400);
-    assert_eq!(drill.spec.operation, Operation::Drill(Drill { point: DrillPoint::Random(month), data: vec![name("kong-db")] }));
+    assert_eq!(
+        drill.spec.operation,
+        Operation::Drill(Drill { point: DrillPoint::Random(month), data: vec![name("kong-db")] })
+    );
     assert_eq!(drill.spec.concurrency_policy, ConcurrencyPolicy::Queue);
     assert_eq!(check.spec.operation, Operation::Check(Check { read_data: true, read_data_subset: None }));
     let part = Some(ReadData::Percent(2.5));
@@ -43,10 +49,16 @@ fn every_field_there_is_can_be_read() {
     let unused = Some(MaxUnused::Percent(10.0));
     assert_eq!(forget.spec.operation, Operation::ForgetAndPrune(ForgetAndPrune { max_unused: unused }));
     let said: Vec<String> = parsed.schedules.iter().map(|schedule| schedule.spec.operation.to_string()).collect();
-    assert_eq!(said, [
-        "snapshot --data chatwoot-db,kong-db --reread", "drill --point random:30d --data kong-db", "check --read-data",
-        "check --read-data-subset 2.5%", "forget, prune --max-unused 10%",
-    ]);
+    assert_eq!(
+        said,
+        [
+            "snapshot --data chatwoot-db,kong-db --reread",
+            "drill --point random:30d --data kong-db",
+            "check --read-data",
+            "check --read-data-subset 2.5%",
+            "forget, prune --max-unused 10%",
+        ]
+    );
 }
 
 /// What to replace in the good document, and by what.
@@ -114,7 +126,11 @@ fn other_documents_are_left_alone_and_every_schedule_of_a_file_is_read() {
     let found: Vec<_> = parsed.schedules.iter().map(|s| (s.name.as_str(), s.place.line)).collect();
     assert_eq!((found, parsed.problems), (vec![("nightly", 6), ("second", 16)], vec![]));
     let stack_only = parse(Path::new("a.yaml"), "kind: Stack\napiVersion: drydock.dev/v1alpha1\n");
-    assert_eq!((stack_only.schedules.len(), stack_only.problems.len()), (0, 0), "the folder of stack.yaml may be given");
+    assert_eq!(
+        (stack_only.schedules.len(), stack_only.problems.len()),
+        (0, 0),
+        "the folder of stack.yaml may be given"
+    );
 }
 
 #[test]
@@ -142,7 +158,8 @@ fn a_folder_gives_its_schedules_by_name() {
     std::fs::write(folder.path().join("1.yaml"), GOOD.replace("nightly", "weekly")).unwrap();
     std::fs::write(folder.path().join("2.yaml"), GOOD).unwrap();
     let loaded = load(folder.path()).unwrap();
-    let found: Vec<_> = loaded.iter().map(|s| (s.name.as_str(), s.file.file_name().unwrap().to_str().unwrap())).collect();
+    let found: Vec<_> =
+        loaded.iter().map(|s| (s.name.as_str(), s.file.file_name().unwrap().to_str().unwrap())).collect();
     assert_eq!(found, [("nightly", "2.yaml"), ("weekly", "1.yaml")]);
     let error = load(&folder.path().join("nothing")).unwrap_err();
     assert!(error.to_string().ends_with("/nothing") && error.hint().unwrap().contains("--schedules DIR"), "{error}");

@@ -32,7 +32,10 @@ fn a_fixed_hour_runs_once_right_after_a_gap() {
     let gap = |cron| shown(cron, "Europe/Berlin", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z");
     assert_eq!(gap("30 2 * * *"), ["2026-03-29 03:00 +02:00"]);
     assert_eq!(gap("*/10 2 * * *"), ["2026-03-29 03:00 +02:00"], "once, not six times");
-    assert_eq!(gap("30 1,2,3 * * *"), ["2026-03-29 01:30 +01:00", "2026-03-29 03:00 +02:00", "2026-03-29 03:30 +02:00"]);
+    assert_eq!(
+        gap("30 1,2,3 * * *"),
+        ["2026-03-29 01:30 +01:00", "2026-03-29 03:00 +02:00", "2026-03-29 03:30 +02:00"]
+    );
     assert_eq!(gap("0 2,3 * * *"), ["2026-03-29 03:00 +02:00"], "both at once are one");
     assert_eq!(gap("30 2 29 3 *"), ["2026-03-29 03:00 +02:00"]);
     assert_eq!(gap("30 2 30 * *"), [""; 0], "meant for another day");
@@ -52,31 +55,55 @@ fn every_hour_goes_by_elapsed_time() {
     let gap = shown("0 * * * *", "Europe/Berlin", "2026-03-29T00:00:00Z", "2026-03-29T03:00:00Z");
     assert_eq!(gap, ["2026-03-29 01:00 +01:00", "2026-03-29 03:00 +02:00", "2026-03-29 04:00 +02:00"]);
     let overlap = shown("0 * * * *", "Europe/Berlin", "2026-10-24T23:00:00Z", "2026-10-25T03:00:00Z");
-    assert_eq!(overlap, ["2026-10-25 01:00 +02:00", "2026-10-25 02:00 +02:00", "2026-10-25 02:00 +01:00", "2026-10-25 03:00 +01:00"]);
+    assert_eq!(
+        overlap,
+        ["2026-10-25 01:00 +02:00", "2026-10-25 02:00 +02:00", "2026-10-25 02:00 +01:00", "2026-10-25 03:00 +01:00"]
+    );
     let second = |from, until| shown("0 */2 * * *", "Europe/Berlin", from, until);
-    assert_eq!(second("2026-03-28T23:00:00Z", "2026-03-29T03:00:00Z"), ["2026-03-29 00:00 +01:00", "2026-03-29 04:00 +02:00"],
-        "not for the hour that is left out");
-    assert_eq!(second("2026-10-24T23:00:00Z", "2026-10-25T03:00:00Z"), ["2026-10-25 02:00 +02:00", "2026-10-25 02:00 +01:00"],
-        "in both repeated hours");
+    assert_eq!(
+        second("2026-03-28T23:00:00Z", "2026-03-29T03:00:00Z"),
+        ["2026-03-29 00:00 +01:00", "2026-03-29 04:00 +02:00"],
+        "not for the hour that is left out"
+    );
+    assert_eq!(
+        second("2026-10-24T23:00:00Z", "2026-10-25T03:00:00Z"),
+        ["2026-10-25 02:00 +02:00", "2026-10-25 02:00 +01:00"],
+        "in both repeated hours"
+    );
 }
 
 #[test]
 fn half_hours_midnights_and_a_whole_day_are_no_exception() {
     // Lord Howe moves by 30 minutes: 2026-04-05 01:59 +11:00 is followed by 01:30 +10:30
-    assert_eq!(shown("45 1 * * *", "Australia/Lord_Howe", "2026-04-04T13:00:00Z", "2026-04-05T13:00:00Z"), ["2026-04-05 01:45 +11:00"]);
-    assert_eq!(shown("10 2 * * *", "Australia/Lord_Howe", "2026-10-03T13:30:00Z", "2026-10-04T13:00:00Z"), ["2026-10-04 02:30 +11:00"]);
+    assert_eq!(
+        shown("45 1 * * *", "Australia/Lord_Howe", "2026-04-04T13:00:00Z", "2026-04-05T13:00:00Z"),
+        ["2026-04-05 01:45 +11:00"]
+    );
+    assert_eq!(
+        shown("10 2 * * *", "Australia/Lord_Howe", "2026-10-03T13:30:00Z", "2026-10-04T13:00:00Z"),
+        ["2026-10-04 02:30 +11:00"]
+    );
     // Santiago leaves out midnight: 2025-09-06 23:59 -04:00 is followed by 2025-09-07 01:00 -03:00
-    assert_eq!(shown("@daily", "America/Santiago", "2025-09-07T00:00:00Z", "2025-09-08T00:00:00Z"), ["2025-09-07 01:00 -03:00"]);
+    assert_eq!(
+        shown("@daily", "America/Santiago", "2025-09-07T00:00:00Z", "2025-09-08T00:00:00Z"),
+        ["2025-09-07 01:00 -03:00"]
+    );
     // St. John's repeated 23:01 to 00:00, of two days
     let repeated = |cron| shown(cron, "America/St_Johns", "2009-11-01T01:31:00Z", "2009-11-01T04:31:00Z");
     assert_eq!(repeated("0 0 * * *"), ["2009-11-01 00:00 -02:30"]);
     assert_eq!(repeated("30 23 * * *"), ["2009-10-31 23:30 -02:30"]);
-    assert_eq!(repeated("0 * * * *"), ["2009-11-01 00:00 -02:30", "2009-11-01 00:00 -03:30", "2009-11-01 01:00 -03:30"]);
+    assert_eq!(
+        repeated("0 * * * *"),
+        ["2009-11-01 00:00 -02:30", "2009-11-01 00:00 -03:30", "2009-11-01 01:00 -03:30"]
+    );
     // Samoa left out 2011-12-30, a Friday
     let apia = |cron| shown(cron, "Pacific/Apia", "2011-12-29T10:00:00Z", "2012-01-01T10:00:00Z");
     assert_eq!(apia("0 8 * * fri"), ["2011-12-31 00:00 +14:00"]);
     assert_eq!(apia("0 8 30 * *"), ["2011-12-31 00:00 +14:00"]);
-    assert_eq!(apia("0 8 * * *"), ["2011-12-29 08:00 -10:00", "2011-12-31 00:00 +14:00", "2011-12-31 08:00 +14:00", "2012-01-01 08:00 +14:00"]);
+    assert_eq!(
+        apia("0 8 * * *"),
+        ["2011-12-29 08:00 -10:00", "2011-12-31 00:00 +14:00", "2011-12-31 08:00 +14:00", "2012-01-01 08:00 +14:00"]
+    );
     assert_eq!(apia("0 */8 30 * *"), [""; 0], "by elapsed time that day is not there");
 }
 
@@ -111,8 +138,20 @@ fn the_ends_of_time_are_ends() {
 }
 
 fn zones() -> impl Strategy<Value = Zone> {
-    let names = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Santiago", "Africa/Casablanca",
-        "Pacific/Apia", "America/St_Johns", "Antarctica/Troll", "Asia/Kathmandu", "Africa/Monrovia", "America/Havana"];
+    let names = [
+        "UTC",
+        "Europe/Berlin",
+        "America/New_York",
+        "Australia/Lord_Howe",
+        "America/Santiago",
+        "Africa/Casablanca",
+        "Pacific/Apia",
+        "America/St_Johns",
+        "Antarctica/Troll",
+        "Asia/Kathmandu",
+        "Africa/Monrovia",
+        "America/Havana",
+    ];
     prop::sample::select(names.to_vec()).prop_map(|name| name.parse().unwrap())
 }
 
