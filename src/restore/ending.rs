@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::RestoreError;
 use super::in_place::folder_of;
 use super::kept::Ended;
+use super::report::SetAside;
 use crate::context::Context;
 use crate::data::postgres::restore::{self as postgres, Promoted, Refusal};
 use crate::data::{DataError, redis, volume};
@@ -16,15 +17,6 @@ use crate::stack::{DataKind, Name, PostgresSpec, RedisSpec, VolumeSpec};
 /// How long the sessions of a process that died, or of a task that was ended, may still hold their locks.
 const LOCKS_GO_WITHIN: Duration = Duration::from_secs(20);
 
-/// What becomes of what had been restored, when what was live before is brought back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Restored {
-    /// It goes: it was live for seconds at most.
-    Drop,
-    /// It is kept until told otherwise: it was live for who knows how long, and may have been written to.
-    Keep,
-}
-
 /// To its end: forward where every database carries its live name, else back.
 ///
 /// # Errors
@@ -32,15 +24,14 @@ pub enum Restored {
 pub async fn resume(home: &Home, journal: &mut Journal, cx: &Context) -> Result<Vec<Ended>, RestoreError> {
     match journal.state().stage {
         Stage::Promoting if is_swapped(home, journal).await? => forward(home, journal, cx).await,
-        Stage::Begun => back(home, journal, Restored::Drop, cx).await,
-        Stage::Promoting | Stage::Undoing => back(home, journal, Restored::Keep, cx).await,
+        Stage::Begun | Stage::Promoting | Stage::Undoing => back(home, journal, cx).await,
         Stage::Finished => Ok(all(journal, "restored")),
         Stage::Undone | Stage::Discarded => Ok(all(journal, "former")),
     }
 }
 
 fn all(journal: &Journal, live: &'static str) -> Vec<Ended> {
-    let ended = |set: &SetRecord| Ended { data: set.data.clone(), live: Some(live), note: None };
+    let ended = |set: &SetRecord| Ended::new(&set.data, Some(live));
     journal.state().data.iter().map(ended).collect()
 }
 
@@ -84,9 +75,21 @@ pub(super) async fn swapped_by_their_markers(
     Ok(replaced.chain(new.map(|new| Swapped { database: new.database.clone(), former: None })).collect())
 }
 
-pub(super) fn promoted(swapped: &[Swapped]) -> Vec<Promoted> {
+fn promoted(swapped: &[Swapped]) -> Vec<Promoted> {
     let one = |one: &Swapped| Promoted { database: one.database.clone(), former: one.former.clone() };
     swapped.iter().map(one).collect()
+}
+
+/// Every database of `data` in the run, and its former one where the journal knows it: where the store was away when they
+/// were swapped it does not, and what was set aside then is found by the database's name.
+pub(super) fn all_promoted(journal: &Journal, data: &Name) -> Vec<Promoted> {
+    let swapped = promoted(journal.state().swapped.get(data).map_or(&[], Vec::as_slice));
+    let set = journal.state().data.iter().find(|set| set.data == *data);
+    let unknown = set.into_iter().flat_map(|set| &set.databases).filter_map(|known| {
+        let is_known = swapped.iter().any(|one| one.database == known.database);
+        (!is_known).then(|| Promoted { database: known.database.clone(), former: None })
+    });
+    unknown.chain(swapped.iter().cloned()).collect()
 }
 
 async fn is_swapped(home: &Home, journal: &Journal) -> Result<bool, RestoreError> {
@@ -106,12 +109,12 @@ async fn forward(home: &Home, journal: &mut Journal, cx: &Context) -> Result<Vec
         match kind(home, data)? {
             DataKind::Volume(spec) => {
                 if !complete_volume(spec, journal.run(), cx).await.map_err(of(data))? {
-                    return back(home, journal, Restored::Keep, cx).await;
+                    return back(home, journal, cx).await;
                 }
             }
             DataKind::Postgres(spec) => {
                 if !prove(spec, journal, data, cx).await? {
-                    return back(home, journal, Restored::Keep, cx).await;
+                    return back(home, journal, cx).await;
                 }
             }
             DataKind::Redis(_) => {}
@@ -155,16 +158,12 @@ async fn prove(spec: &PostgresSpec, journal: &mut Journal, data: &Name, cx: &Con
     Ok(databases.iter().filter_map(|one| one.former.as_ref()).all(|former| kept.contains(former)))
 }
 
-/// What was live before the run is live again.
+/// What was live before the run is live again. What had been restored and was live is set aside until told otherwise,
+/// however short it was: applications may have written to it.
 ///
 /// # Errors
 /// The first data set that could not be brought back; the others were, and the run stays open.
-pub async fn back(
-    home: &Home,
-    journal: &mut Journal,
-    restored: Restored,
-    cx: &Context,
-) -> Result<Vec<Ended>, RestoreError> {
+pub async fn back(home: &Home, journal: &mut Journal, cx: &Context) -> Result<Vec<Ended>, RestoreError> {
     let had_begun = journal.state().stage != Stage::Begun;
     let (mut ended, mut failed) = (Vec::new(), None);
     if journal.state().stage != Stage::Undoing {
@@ -172,7 +171,7 @@ pub async fn back(
         failed = journal.append(&Event::Undoing {}, cx.clock.now()).await.err().map(RestoreError::from);
     }
     for SetRecord { data, .. } in journal.state().data.clone() {
-        match one_back(home, journal, &data, had_begun, restored, cx).await {
+        match one_back(home, journal, &data, had_begun, cx).await {
             Ok(one) => ended.push(one),
             Err(error) => {
                 tracing::error!(%error, %data, run = journal.run(), "a data set could not be brought back");
@@ -192,21 +191,24 @@ async fn one_back(
     journal: &mut Journal,
     data: &Name,
     had_begun: bool,
-    restored: Restored,
     cx: &Context,
 ) -> Result<Ended, RestoreError> {
     let was_finished = journal.state().was_finished;
-    let mut ended = Ended { data: data.clone(), live: Some("former"), note: None };
+    let mut ended = Ended::new(data, Some("former"));
     match kind(home, data)? {
         DataKind::Postgres(spec) => {
             if had_begun && !journal.state().brought_back.contains(data) {
-                databases_back(spec, journal, data, restored, cx).await?;
+                databases_back(spec, journal, data, cx).await?;
             }
             // those that were never swapped, and a live one that was closed for it
             postgres::undo(spec).await.map_err(|error| of(data)(error.into()))?;
+            let kept = postgres::kept(spec, journal.run(), &all_promoted(journal, data)).await;
+            let kept = kept.map_err(|error| of(data)(error.into()))?;
+            ended.set_aside = kept.into_iter().map(|name| SetAside::new(data, "database", name)).collect();
         }
         DataKind::Volume(spec) => {
-            volume_back(spec, journal.run(), restored, cx).await.map_err(of(data))?;
+            let kept = volume_back(spec, journal.run(), cx).await.map_err(of(data))?;
+            ended.set_aside = kept.into_iter().map(|name| SetAside::new(data, "folder", name)).collect();
         }
         DataKind::Redis(spec) if journal.state().handing_over.contains(data) => {
             let safety_point = journal.state().safety_point.clone();
@@ -230,7 +232,6 @@ async fn databases_back(
     spec: &PostgresSpec,
     journal: &mut Journal,
     data: &Name,
-    restored: Restored,
     cx: &Context,
 ) -> Result<(), RestoreError> {
     let databases = swapped(&DataKind::Postgres(spec.clone()), journal, data).await.map_err(of(data))?;
@@ -244,7 +245,7 @@ async fn databases_back(
     }
     let begun = Instant::now();
     loop {
-        match postgres::bring_back(spec, journal.run(), &promoted(&databases), restored == Restored::Drop).await {
+        match postgres::bring_back(spec, journal.run(), &promoted(&databases)).await {
             Ok(()) => break,
             Err(error) if is_locked(&error) && begun.elapsed() < LOCKS_GO_WITHIN => {
                 tokio::time::sleep(Duration::from_millis(200)).await;
@@ -261,18 +262,17 @@ fn is_locked(error: &postgres::RestoreError) -> bool {
     matches!(error, postgres::RestoreError::Refused(refusals) if refusals.iter().all(under_way))
 }
 
-async fn volume_back(spec: &VolumeSpec, run: &str, restored: Restored, cx: &Context) -> Result<(), DataError> {
+/// The former content is live again; where what had been restored is kept.
+async fn volume_back(spec: &VolumeSpec, run: &str, cx: &Context) -> Result<Option<String>, DataError> {
     let folder = folder_of(spec)?;
-    let Some(trace) = trace(folder, run, cx).await? else { return Ok(()) };
+    let Some(trace) = trace(folder, run, cx).await? else { return Ok(None) };
     if matches!(trace, volume::Stage::Discarding { .. }) {
         volume::resume(folder, run, &spec.exclude, cx).await?;
     } else {
         volume::undo(folder, run, cx).await?;
     }
-    if restored == Restored::Drop && trace_is_left(folder, run, cx).await? {
-        volume::discard_former(folder, run, cx).await?;
-    }
-    Ok(())
+    let is_kept = trace_is_left(folder, run, cx).await?;
+    Ok(is_kept.then(|| volume::set_aside(folder, run).display().to_string()))
 }
 
 async fn trace(folder: &std::path::Path, run: &str, cx: &Context) -> Result<Option<volume::Stage>, DataError> {
@@ -318,8 +318,7 @@ pub async fn discard(home: &Home, journal: &mut Journal, cx: &Context) -> Result
     for SetRecord { data, .. } in journal.state().data.clone() {
         match kind(home, &data)? {
             DataKind::Postgres(spec) => {
-                let promoted = promoted(journal.state().swapped.get(&data).map_or(&[], Vec::as_slice));
-                let dropped = postgres::drop_kept(spec, journal.run(), &promoted).await;
+                let dropped = postgres::drop_kept(spec, journal.run(), &all_promoted(journal, &data)).await;
                 dropped.map_err(|error| of(&data)(error.into()))?;
             }
             DataKind::Volume(spec) => {
@@ -331,7 +330,7 @@ pub async fn discard(home: &Home, journal: &mut Journal, cx: &Context) -> Result
             }
             DataKind::Redis(_) => continue, // it keeps nothing
         }
-        ended.push(Ended { data, live: None, note: None });
+        ended.push(Ended::new(&data, None));
     }
     if journal.state().stage != Stage::Discarded {
         journal.append(&Event::Discarded {}, cx.clock.now()).await?;

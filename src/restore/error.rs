@@ -1,7 +1,9 @@
 use std::fmt;
 
-use super::Report;
+use super::kept::Ended;
+use super::{Report, SetAside};
 use crate::data::DataError;
+use crate::data::postgres::restore as postgres;
 use crate::data::references::ReferenceError;
 use crate::failure::{Category, Failure};
 use crate::point::{PointError, PointId};
@@ -80,12 +82,20 @@ pub enum Left {
     /// It failed before the first data set was replaced.
     Untouched,
     /// What had been replaced was brought back.
-    Back,
+    Back {
+        run: String,
+        /// What it had been replaced by, where that was live.
+        set_aside: Vec<SetAside>,
+    },
     /// Something could not be brought back, and why.
     Open(String),
 }
 
 impl Left {
+    pub(super) fn back(run: &str, ended: Vec<Ended>) -> Self {
+        Self::Back { run: run.to_owned(), set_aside: ended.into_iter().flat_map(|one| one.set_aside).collect() }
+    }
+
     pub(super) fn open(error: RestoreError) -> Self {
         let mut why = error.to_string();
         let mut source = std::error::Error::source(&error);
@@ -101,7 +111,19 @@ impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Untouched => f.write_str("nothing live was changed"),
-            Self::Back => f.write_str("what had been replaced before was brought back, all is as it was"),
+            Self::Back { run, set_aside } => {
+                f.write_str("what had been replaced before was brought back, all is as it was")?;
+                if !set_aside.is_empty() {
+                    let listed: Vec<String> = set_aside.iter().map(ToString::to_string).collect();
+                    let listed = listed.join(", ");
+                    write!(
+                        f,
+                        "; set aside, for applications may have written to it: {listed}; once nothing of it is needed: \
+                         `drydock restore -f FILE --discard {run}`"
+                    )?;
+                }
+                Ok(())
+            }
             Self::Open(why) => write!(f, "what is live may be a mixture, which could not be brought back ({why})"),
         }
     }
@@ -124,6 +146,19 @@ fn in_place_hint(run: &str, safety_point: Option<&PointId>, left: &Left, hint: O
     ))
 }
 
+/// A database that went live and could not be proved is live no more: what its error says of that does not hold then, and
+/// trying again is all that is to be done.
+fn was_unproven(source: &DataError, left: &Left) -> bool {
+    let is_unproven = |error: &postgres::RestoreError| matches!(error, postgres::RestoreError::Unproven { .. });
+    match source {
+        DataError::PostgresRestore(error) if matches!(left, Left::Back { .. }) => match error {
+            postgres::RestoreError::Left { source, .. } => is_unproven(source),
+            error => is_unproven(error),
+        },
+        _ => false,
+    }
+}
+
 impl Failure for RestoreError {
     fn category(&self) -> Category {
         match self {
@@ -139,6 +174,7 @@ impl Failure for RestoreError {
             | Self::Refused { source, .. }
             | Self::Mend { source, .. }
             | Self::Look { source, .. } => source.category(),
+            Self::InPlace { left, source, .. } if was_unproven(source, left) => Category::Unavailable,
             Self::InPlace { left, source, .. } => in_place_category(left, source.category()),
             Self::Differs { left, .. } => in_place_category(left, Category::Integrity),
             Self::Journal { left, source, .. } => in_place_category(left, source.category()),
@@ -165,7 +201,8 @@ impl Failure for RestoreError {
                 Some(source.hint().map_or(undo.clone(), |hint| format!("{hint}; {undo}")))
             }
             Self::InPlace { run, safety_point, left, source, .. } => {
-                in_place_hint(run, safety_point.as_ref(), left, source.hint())
+                let hint = if was_unproven(source, left) { None } else { source.hint() };
+                in_place_hint(run, safety_point.as_ref(), left, hint)
             }
             Self::Differs { run, safety_point, left, .. } => in_place_hint(run, safety_point.as_ref(), left, None),
             Self::Journal { run, safety_point, left, source } => {

@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use super::ending::Restored;
 use super::error::Left;
 use super::gate::{self, Filled, Waiting};
 use super::plan::{Part, RestorePlan};
@@ -38,7 +37,7 @@ pub async fn replace(home: &Home, plan: &RestorePlan, cx: &Context) -> Result<Re
     let mut beside = Beside::default();
     if let Err(trouble) = fill(home, plan, &mut beside, cx).await {
         beside.discard().await;
-        let left = ending::back(home, &mut journal, Restored::Drop, &unstoppable(cx)).await;
+        let left = ending::back(home, &mut journal, &unstoppable(cx)).await;
         let left = left.map_or_else(Left::open, |_| Left::Untouched);
         return trouble.told(report, plan, left);
     }
@@ -47,8 +46,8 @@ pub async fn replace(home: &Home, plan: &RestorePlan, cx: &Context) -> Result<Re
     match promote(&mut journal, beside, &caches, &deaf).await {
         Ok(done) => report.data = done,
         Err(trouble) => {
-            let left = ending::back(home, &mut journal, Restored::Drop, &deaf).await;
-            let left = left.map_or_else(Left::open, |_| Left::Back);
+            let left = ending::back(home, &mut journal, &deaf).await;
+            let left = left.map_or_else(Left::open, |ended| Left::back(&plan.run, ended));
             return trouble.told(report, plan, left);
         }
     }
@@ -94,13 +93,16 @@ impl Trouble {
     fn told(self, mut report: Report, plan: &RestorePlan, left: Left) -> Result<Report, RestoreError> {
         let (run, safety_point) = (plan.run.clone(), report.safety_point);
         match (self, left) {
-            (Self::Differs(restored), Left::Untouched | Left::Back) => {
-                report.data.push(*restored);
-                Ok(report)
-            }
-            (Self::Differs(restored), left) => {
+            (Self::Differs(restored), left @ Left::Open(_)) => {
                 let data = restored.data;
                 Err(RestoreError::Differs { data, run, safety_point, left })
+            }
+            (Self::Differs(restored), left) => {
+                report.data.push(*restored);
+                if let Left::Back { set_aside, .. } = left {
+                    report.set_aside = set_aside;
+                }
+                Ok(report)
             }
             (Self::Data { data, source }, left) => Err(RestoreError::InPlace { data, run, safety_point, left, source }),
             (Self::Journal(source), left) => {

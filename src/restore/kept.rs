@@ -6,8 +6,9 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::RestoreError;
-use super::ending::{self, kind, promoted};
+use super::ending::{self, all_promoted, kind};
 use super::in_place::folder_of;
+use super::report::SetAside;
 use crate::context::Context;
 use crate::data::volume::{self, Outcome};
 use crate::data::{DataError, postgres};
@@ -50,8 +51,16 @@ pub struct Ended {
     pub data: Name,
     /// Which content is live: `restored`, `former`, or what it was before (`untouched`); none after a discard.
     pub live: Option<&'static str>,
+    /// Where what had been restored is, when the former content was brought back.
+    pub set_aside: Vec<SetAside>,
     /// What a person should know.
     pub note: Option<String>,
+}
+
+impl Ended {
+    pub(super) fn new(data: &Name, live: Option<&'static str>) -> Self {
+        Self { data: data.clone(), live, set_aside: Vec::new(), note: None }
+    }
 }
 
 /// Everything that in-place restores have left.
@@ -117,8 +126,7 @@ async fn databases(
     journal: &Journal,
     data: &Name,
 ) -> Result<Vec<String>, DataError> {
-    let swapped = journal.state().swapped.get(data).map_or(&[][..], Vec::as_slice);
-    let mut names = postgres::restore::kept(spec, journal.run(), &promoted(swapped)).await?;
+    let mut names = postgres::restore::kept(spec, journal.run(), &all_promoted(journal, data)).await?;
     let left = postgres::restore::unfinished(spec).await?;
     let set = journal.state().data.iter().find(|set| set.data == *data);
     let is_ours = |one: &postgres::restore::Unfinished| {
@@ -200,7 +208,7 @@ pub async fn end(home: &Home, run: &str, step: Step, cx: &Context) -> Result<Vec
         (_, Stage::Discarded) => Err(RestoreError::NoSuchRun { run: run.to_owned() }),
         (Step::Resume, _) => ending::resume(home, journal, cx).await,
         (Step::Undo, Stage::Undone) => ending::resume(home, journal, cx).await, // it is undone: say so again
-        (Step::Undo, _) => ending::back(home, journal, ending::Restored::Keep, cx).await,
+        (Step::Undo, _) => ending::back(home, journal, cx).await,
         (Step::Discard, _) => ending::discard(home, journal, cx).await,
     }
 }
@@ -228,7 +236,7 @@ async fn end_without_journal(home: &Home, run: &str, step: Step, cx: &Context) -
             }
             DataKind::Volume(_) | DataKind::Redis(_) => continue,
         };
-        ended.push(Ended { data: set.name.clone(), live, note: None });
+        ended.push(Ended::new(&set.name, live));
     }
     if ended.is_empty() { Err(RestoreError::NoSuchRun { run: run.to_owned() }) } else { Ok(ended) }
 }

@@ -19,11 +19,12 @@ pub async fn what_was_left(home: &Home, plan: &RestorePlan, cx: &Context) -> Res
         if journal.state().stage.is_unfinished() {
             for ended in ending::resume(home, &mut journal, cx).await? {
                 let live = ended.live.unwrap_or("former");
-                done.push(format!(
-                    "{}: the restore {} was cut short; the {live} content is live",
-                    ended.data,
-                    journal.run()
-                ));
+                let run = journal.run();
+                let mut said = format!("{}: the restore {run} was cut short; the {live} content is live", ended.data);
+                for one in &ended.set_aside {
+                    said += &format!("; what it had restored is the {} {}, until --discard {run}", one.kind, one.name);
+                }
+                done.push(said);
             }
         }
     }

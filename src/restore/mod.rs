@@ -23,7 +23,7 @@ use crate::point::Home;
 pub use error::{Left, RestoreError};
 pub use plan::{Options, Part, RestorePlan, Target, plan};
 pub use preview::{Action, PartPreview, Preview, preview};
-pub use report::{ComparedReference, Former, Report, RestoredSet};
+pub use report::{ComparedReference, Former, Report, RestoredSet, SetAside};
 
 /// Restores as `plan` says; returns what was compared, never just "ok". The caller holds a shared lock; for an in-place
 /// restore the exclusive one.

@@ -1,5 +1,6 @@
 //! What a restore did: never just "ok", but what was compared with what was recorded.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -20,6 +21,8 @@ pub struct Report {
     /// What killed restores had left, and what became of it.
     pub mended: Vec<String>,
     pub data: Vec<RestoredSet>,
+    /// What was live for a while, when all was brought back because something differed.
+    pub set_aside: Vec<SetAside>,
     /// Rows against their files, as they are live now.
     pub references: Vec<ComparedReference>,
 }
@@ -64,6 +67,28 @@ pub struct Former {
     pub name: String,
 }
 
+/// What a restore had made live before it was brought back. Kept until told otherwise: applications may have written to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SetAside {
+    pub data: Name,
+    /// `database` or `folder`.
+    pub kind: &'static str,
+    pub name: String,
+}
+
+impl SetAside {
+    pub(super) fn new(data: &Name, kind: &'static str, name: String) -> Self {
+        Self { data: data.clone(), kind, name }
+    }
+}
+
+impl fmt::Display for SetAside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the {} {} of {}", self.kind, self.name, self.data)
+    }
+}
+
 impl Report {
     /// Whether everything is as it was recorded.
     #[must_use]
@@ -87,6 +112,7 @@ impl RestorePlan {
             safety_point: None,
             mended: Vec::new(),
             data: Vec::new(),
+            set_aside: Vec::new(),
             references: Vec::new(),
         }
     }

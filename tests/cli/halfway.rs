@@ -1,7 +1,7 @@
 //! An in-place restore of several data sets that fails, or is killed, when some are swapped and others are not: all of
 //! it, or none, and until then nobody takes it for whole.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -24,7 +24,10 @@ struct Halfway {
 impl Halfway {
     fn new(name: &str) -> Self {
         let postgres = Postgres::start("15");
-        postgres.psql("postgres", "create role keeper login createdb createrole in role pg_signal_backend");
+        postgres.psql(
+            "postgres",
+            "create role keeper login createdb createrole in role pg_signal_backend; create role app login in role keeper",
+        );
         let mut spec = "  data:\n  - {name: files, volume: {path: files}}\n".to_owned();
         for database in ["one", "two"] {
             postgres.create_database(database);
@@ -36,7 +39,7 @@ impl Halfway {
             );
             spec += &format!(
                 "  - {{name: db-{database}, postgres: {{host: 127.0.0.1, port: {}, database: {database}, user: keeper, \
-                 rolePasswords: false}}}}\n",
+                 rolePasswords: false, application: {{user: app}}}}}}\n",
                 postgres.port
             );
         }
@@ -99,6 +102,38 @@ impl Halfway {
         child
     }
 
+    /// What applications write while all of it, or half, is the restored content.
+    fn write_meanwhile(&self, databases: &[&str]) {
+        for database in databases {
+            self.postgres.psql(database, "insert into items values (1000, 'meanwhile')");
+        }
+        self.world.write("files/b", "meanwhile");
+    }
+
+    /// What was written is where `told` says, by the data set's name: in JSON as `setAside` has it.
+    fn meanwhile_is_in(&self, told: &BTreeMap<String, String>) {
+        for (data, name) in told {
+            if data == "files" {
+                assert_eq!(std::fs::read_to_string(format!("{name}/b")).unwrap(), "meanwhile");
+                assert_eq!(std::fs::read_to_string(format!("{name}/a")).unwrap(), "point");
+            } else {
+                self.postgres.psql("postgres", &format!("alter database {name} allow_connections true"));
+                let written = self.postgres.psql(name, "select name from items where id = 1000");
+                assert_eq!(written, "meanwhile", "{data} was written to meanwhile");
+                assert_eq!(self.postgres.psql(name, "select name from items where id = 7"), "item 7");
+            }
+        }
+    }
+
+    /// Everything that `--list` lists, by data set, and its run; nothing is unfinished.
+    fn listed(&self) -> (BTreeMap<String, String>, String) {
+        let list = self.world.json(&["restore", "--list"]);
+        let kept = list["kept"].as_array().unwrap();
+        assert!(kept.iter().all(|one| one["unfinished"] == false), "{list}");
+        let text = |one: &Value, field: &str| one[field].as_str().unwrap().to_owned();
+        (kept.iter().map(|one| (text(one, "data"), text(one, "name"))).collect(), text(&kept[0], "run"))
+    }
+
     fn is_all_former(&self) {
         assert_eq!(self.live(), ["former", "former", "former"]);
         assert_eq!(self.databases(), "one two", "nothing is left beside");
@@ -120,6 +155,7 @@ impl Drop for Halfway {
 fn when_one_database_cannot_be_swapped_all_others_are_brought_back() {
     let mut halfway = Halfway::new("back");
     let child = halfway.until_halfway();
+    halfway.write_meanwhile(&["one"]);
     // Too late for Ctrl-C: what was begun is ended, forward or back.
     run(Command::new("kill").args(["-INT", &child.id().to_string()]));
     let ended = Ran::of(child.wait_with_output().unwrap());
@@ -128,9 +164,59 @@ fn when_one_database_cannot_be_swapped_all_others_are_brought_back() {
     assert!(told.contains("db-two") && told.contains("was brought back, all is as it was"), "{told}");
     assert!(told.contains("1 sessions on database `two` did not end"), "the cause is told: {told}");
     halfway.let_go();
+    assert_eq!(halfway.live(), ["former", "former", "former"]);
+    assert!(!halfway.world.path("files/b").exists());
+
+    let (kept, restore) = halfway.listed();
+    assert_eq!(kept.keys().collect::<Vec<_>>(), ["db-one", "files"], "`two` was never live");
+    assert!(told.contains(&kept["db-one"]) && told.contains(&kept["files"]), "it says where: {kept:?} {told}");
+    assert!(told.contains(&format!("--discard {restore}")), "and how it goes: {told}");
+    halfway.meanwhile_is_in(&kept.into_iter().map(|(data, name)| (data.clone(), new_of(&data, name))).collect());
+    halfway.world.json(&["restore", "--discard", &restore, "--yes"]);
     halfway.is_all_former();
     halfway.world.json(&["restore", "--point", &halfway.point, "--in-place", "--yes"]);
     assert_eq!(halfway.live(), ["point", "item", "item"], "the next run does it");
+}
+
+/// The list names the run's folder; what was live is in one below it.
+fn new_of(data: &str, name: String) -> String {
+    if data == "files" { format!("{name}/new") } else { name }
+}
+
+/// All is live and applications write to it, when the login that would prove it finds no connection free.
+#[test]
+fn what_was_live_for_seconds_is_set_aside_with_what_was_written_to_it() {
+    let mut halfway = Halfway::new("seconds");
+    let child = halfway.until_halfway();
+    // The logins before the swap are done. This one is of no use as an answer: it is neither yes nor no.
+    halfway.postgres.psql("postgres", "alter role app connection limit 0");
+    halfway.let_go();
+    wait_until("the swap of both", Duration::from_secs(30), || {
+        let sql = "select count(*) from pg_database where datname = 'two' and datallowconn and oid > \
+                   (select oid from pg_database where datname like 'two\\_before\\_%')";
+        halfway.postgres.psql("postgres", sql) == "1"
+    });
+    halfway.write_meanwhile(&["one", "two"]);
+    let ended = Ran::of(child.wait_with_output().unwrap());
+    assert_eq!(ended.code, 75, "{}{}", ended.stdout, ended.stderr);
+    assert_eq!(halfway.live(), ["former", "former", "former"]);
+
+    let (kept, restore) = halfway.listed();
+    let told = format!("{}", ended.report());
+    assert_eq!(kept.keys().collect::<Vec<_>>(), ["db-one", "db-two", "files"]);
+    assert!(kept.values().all(|name| told.contains(name)), "it says where: {kept:?} {told}");
+    assert!(told.contains(&format!("--discard {restore}")) && !told.contains("RENAME TO"), "how it goes: {told}");
+    halfway.meanwhile_is_in(&kept.into_iter().map(|(data, name)| (data.clone(), new_of(&data, name))).collect());
+
+    // The next restore leaves it where it is.
+    halfway.postgres.psql("postgres", "alter role app connection limit -1");
+    let next = halfway.world.json(&["restore", "--point", &halfway.point, "--in-place", "--yes"]);
+    assert_eq!(halfway.live(), ["point", "item", "item"]);
+    halfway.world.json(&["restore", "--undo", next["run"].as_str().unwrap(), "--yes"]);
+    halfway.world.json(&["restore", "--discard", next["run"].as_str().unwrap(), "--yes"]);
+    assert_eq!(halfway.listed().1, restore);
+    halfway.world.json(&["restore", "--discard", &restore, "--yes"]);
+    halfway.is_all_former();
 }
 
 #[test]

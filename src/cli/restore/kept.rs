@@ -85,6 +85,12 @@ impl Shown for Result {
                 Some(live) => format!("{}: the {live} content is live\n", one.data),
                 None => format!("{}: what {} had kept is removed\n", one.data, self.run),
             };
+            for aside in &one.set_aside {
+                text += &format!(
+                    "  what had been restored is the {} {}; remove it with: drydock restore -f FILE --discard {}\n",
+                    aside.kind, aside.name, self.run
+                );
+            }
             text += &one.note.as_ref().map(|note| format!("  note: {note}\n")).unwrap_or_default();
         }
         text

@@ -5,7 +5,7 @@ use crate::cli::output::Shown;
 use crate::cli::report::Failed;
 use crate::data::Comparison;
 use crate::failure::Category;
-use crate::restore::{Former, Report, RestoredSet, Target};
+use crate::restore::{Former, Report, RestoredSet, SetAside, Target};
 
 /// How many differences are listed as text; JSON has all that were noted.
 const LISTED: usize = 20;
@@ -27,7 +27,7 @@ impl Shown for Report {
         if self.holds() {
             text += &format!("all is as recorded in recovery point {}\n", self.point);
         }
-        text + &kept(&formers, &self.run)
+        text + &kept(&formers, &self.run) + &set_aside(self)
     }
 }
 
@@ -81,6 +81,15 @@ fn kept(formers: &[&Former], run: &str) -> String {
     if !formers.is_empty() {
         text += &format!("bring it back with: drydock restore -f FILE --undo {run}\n");
         text += &format!("remove it with: drydock restore -f FILE --discard {run}\n");
+    }
+    text
+}
+
+fn set_aside(report: &Report) -> String {
+    let one = |aside: &SetAside| format!("set aside, for applications may have written to it: {aside}\n");
+    let mut text: String = report.set_aside.iter().map(one).collect();
+    if !text.is_empty() {
+        text += &format!("remove it with: drydock restore -f FILE --discard {}\n", report.run);
     }
     text
 }

@@ -31,8 +31,8 @@ pub use doctor::doctor;
 pub use error::VolumeError;
 pub use estimate::estimate;
 pub use in_place::{
-    Beside, Exchanged, InPlaceRun, Outcome, Stage, discard_former, fill_beside, restore_in_place, resume, runs, undo,
-    unfinished,
+    Beside, Exchanged, InPlaceRun, Outcome, Stage, discard_former, fill_beside, restore_in_place, resume, runs,
+    set_aside, undo, unfinished,
 };
 pub use preview::{Into, RestorePreview, plan_restore};
 pub use restore::{RestoreOptions, restore_to};

@@ -40,7 +40,7 @@ pub enum RestoreError {
     LoginRefused { database: String, user: String, source: Box<PostgresError> },
     /// After the swap no login worked, for a reason that says nothing of the database; the restored one is live.
     #[error(
-        "the restored database `{database}` is live{}, but the login of `{user}` that would prove it does not work now",
+        "the restored database `{database}` went live{} but the login of `{user}` that would prove it does not work now",
         kept(.former.as_deref())
     )]
     Unproven { database: String, former: Option<String>, user: String, source: Box<PostgresError> },
@@ -139,7 +139,7 @@ fn unproven_hint(database: &str, former: Option<&str>) -> String {
 }
 
 fn kept(former: Option<&str>) -> String {
-    former.map_or_else(String::new, |former| format!(" and the former one kept as `{former}`"))
+    former.map_or_else(String::new, |former| format!(", with the former one kept as `{former}`,"))
 }
 
 fn list(refusals: &[Refusal]) -> String {

@@ -18,16 +18,11 @@ pub struct Promoted {
 }
 
 /// Gives the former databases of `run` their names back, all in one transaction; those that it had restored are set aside,
-/// closed, because applications may have written to them, or dropped where `drop_restored`. What is back already stays so.
+/// closed, because applications may have written to them. What is back already stays so.
 ///
 /// # Errors
 /// When the server refuses, or a former database is not there any more.
-pub async fn bring_back(
-    spec: &PostgresSpec,
-    run: &str,
-    promoted: &[Promoted],
-    drop_restored: bool,
-) -> Result<(), RestoreError> {
+pub async fn bring_back(spec: &PostgresSpec, run: &str, promoted: &[Promoted]) -> Result<(), RestoreError> {
     let server = Server::new(spec)?;
     let names: Vec<String> = promoted.iter().map(|one| one.database.clone()).collect();
     let keeper = Keeper::take(&server, &names).await?;
@@ -56,9 +51,6 @@ pub async fn bring_back(
     }
     if !swaps.is_empty() {
         promote::swap_back(&keeper, &swaps).await?;
-    }
-    for swap in swaps.iter().filter(|_| drop_restored) {
-        super::database::drop(&keeper.session, &marker::aside(&swap.database, run)).await?;
     }
     Ok(())
 }

@@ -22,8 +22,8 @@ pub enum Stage {
     Replaced,
     /// It was replaced by one that refused the login and is closed since: it gets its name back. Finished by doing so.
     Reverting,
-    /// It had the live name until its login was refused. It may hold what applications wrote meanwhile, so it stays until a
-    /// person drops it.
+    /// It had the live name until its login was refused, or the restore failed otherwise or was undone. It may hold what
+    /// applications wrote meanwhile, so it stays until a person drops it.
     SetAside,
 }
 
@@ -88,7 +88,7 @@ pub fn stem_of_beside(name: &str) -> Option<&str> {
     valid.then_some(stem)
 }
 
-/// The name under which a database is kept that was promoted and then refused its login: the one that it was filled in,
+/// The name under which a database is kept that was promoted and then made room for its former: the one that it was filled in,
 /// but not one that [`stem_of_beside`] knows, so that nobody takes it for a leftover.
 pub fn aside(database: &str, run: &str) -> String {
     beside(database, run).replacen(BESIDE, ASIDE, 1)

@@ -132,7 +132,7 @@ async fn revert(keeper: &Keeper, former: &str, marker: &Marker, why: &str) -> Re
     )])
 }
 
-/// What a refused login has set aside, in words; nothing but a person removes it.
+/// What was live and is set aside, in words; nothing but a person removes it.
 pub fn set_aside(databases: &BTreeMap<String, Existing>) -> Vec<String> {
     let marked =
         databases.iter().filter_map(|(name, existing)| Some((name, Marker::read(existing.comment.as_deref()?)?)));
@@ -140,7 +140,8 @@ pub fn set_aside(databases: &BTreeMap<String, Existing>) -> Vec<String> {
     let say = |(name, marker): (&String, Marker)| {
         let (of, run, drop) = (marker.database, marker.run, identifier(name));
         format!(
-            "`{name}` was live as `{of}` until the restore {run} found its login refused; once you need it no more: DROP DATABASE {drop}"
+            "`{name}` was live as `{of}` until the restore {run} failed or was undone; once you need it no more: \
+             `drydock restore -f FILE --discard {run}`, or DROP DATABASE {drop}"
         )
     };
     aside.map(say).collect()

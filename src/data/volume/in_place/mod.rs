@@ -182,6 +182,12 @@ pub async fn undo(folder: &Path, run: &str, cx: &Context) -> Result<(), VolumeEr
     at(folder, run, &[], cx, |steps| steps.undo()).await
 }
 
+/// Where [`undo`] keeps what was live, where it does.
+#[must_use]
+pub fn set_aside(folder: &Path, run: &str) -> PathBuf {
+    folder.join(".drydock").join(run).join("new")
+}
+
 /// Removes what a finished or undone run has kept. There is no way back from it.
 ///
 /// # Errors
