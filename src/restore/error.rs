@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::kept::Ended;
-use super::{Report, SetAside};
+use super::report::SetAside;
 use crate::data::DataError;
 use crate::data::postgres::restore as postgres;
 use crate::data::references::ReferenceError;
@@ -39,9 +39,9 @@ pub enum RestoreError {
     /// An in-place restore failed.
     #[error("cannot restore the data set `{data}`; {left}")]
     InPlace { data: Name, run: String, safety_point: Option<PointId>, left: Left, source: Box<DataError> },
-    /// A data set differs, and what was replaced before it could not be brought back.
-    #[error("the data set `{data}` differs from what was recorded; {left}")]
-    Differs { data: Name, run: String, safety_point: Option<PointId>, left: Left },
+    /// Something differs, and what was replaced before it could not be brought back.
+    #[error("{what} differs from what was recorded; {left}")]
+    Differs { what: String, run: String, safety_point: Option<PointId>, left: Left },
     #[error("cannot write the journal of the restore {run}; {left}")]
     Journal { run: String, safety_point: Option<PointId>, left: Left, source: Box<RunError> },
     #[error("the restore {run} was cut short, and what is live may be a mixture")]
@@ -58,8 +58,14 @@ pub enum RestoreError {
     Mend { data: Name, source: Box<DataError> },
     #[error("cannot take the safety recovery point; nothing was changed")]
     Safety(#[source] Box<SnapshotError>),
-    #[error("all is restored and live, but the rows of {reference} could not be compared with their files")]
-    References { reference: &'static str, report: Box<Report>, source: Box<ReferenceError> },
+    #[error("cannot compare the rows of {reference} with their files; {left}")]
+    References {
+        reference: &'static str,
+        run: String,
+        safety_point: Option<PointId>,
+        left: Left,
+        source: Box<ReferenceError>,
+    },
     #[error("no data set has anything of the run `{run}`")]
     NoSuchRun { run: String },
     #[error(transparent)]
@@ -182,7 +188,7 @@ impl Failure for RestoreError {
             Self::CacheDiffers { .. } => Category::Integrity,
             Self::Run(error) => error.category(),
             Self::Safety(source) => source.category(),
-            Self::References { source, .. } => source.category(),
+            Self::References { left, source, .. } => in_place_category(left, source.category()),
             Self::Point(error) => error.category(),
             Self::Repository(error) => error.category(),
         }
@@ -196,9 +202,8 @@ impl Failure for RestoreError {
             Self::MemberMissing { .. } => Some("restore the others with --data, or choose another point".into()),
             Self::NoDatabase { .. } => Some("use --in-place, or --to DIR for its files".into()),
             Self::NamesForSeveral { .. } => Some("choose one with --data".into()),
-            Self::References { source, report, .. } => {
-                let undo = format!("`drydock restore -f FILE --undo {}` brings back what was live", report.run);
-                Some(source.hint().map_or(undo.clone(), |hint| format!("{hint}; {undo}")))
+            Self::References { run, safety_point, left, source, .. } => {
+                in_place_hint(run, safety_point.as_ref(), left, source.hint())
             }
             Self::InPlace { run, safety_point, left, source, .. } => {
                 let hint = if was_unproven(source, left) { None } else { source.hint() };

@@ -1,4 +1,4 @@
-//! `--in-place`: mend → safety point → rehearse, fill and verify beside → promote → hand over. Until the pivot nothing
+//! `--in-place`: mend → safety point → rehearse, fill and verify beside → compare rows with files → promote → hand over. Until the pivot nothing
 //! live has changed, and Ctrl-C is heard; from there on all of it becomes live, or none does, whatever fails: the run's
 //! journal in the store, and what each data set keeps, tell whoever comes next what to do (`ending`). Caches have no
 //! beside and come last; they are read and rehearsed elsewhere before anything else (`data/redis`).
@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::error::Left;
 use super::gate::{self, Filled, Waiting};
 use super::plan::{Part, RestorePlan};
-use super::report::{Former, Report, RestoredSet, ms};
-use super::{RestoreError, ending, mend, preview, references, root, safety};
+use super::references::{self, Look};
+use super::report::{ComparedReference, Former, Report, RestoredSet, ms};
+use super::{RestoreError, ending, mend, preview, root, safety};
 use crate::context::Context;
 use crate::data::{DataError, redis, volume};
 use crate::point::{DataWord, Home};
@@ -35,11 +36,18 @@ pub async fn replace(home: &Home, plan: &RestorePlan, cx: &Context) -> Result<Re
     };
     let mut journal = Journal::begin(&home.store, &plan.run, &begun, cx.clock.now()).await?;
     let mut beside = Beside::default();
-    if let Err(trouble) = fill(home, plan, &mut beside, cx).await {
-        beside.discard().await;
-        let left = ending::back(home, &mut journal, &unstoppable(cx)).await;
-        let left = left.map_or_else(Left::open, |_| Left::Untouched);
-        return trouble.told(report, plan, left);
+    let filled = async {
+        fill(home, plan, &mut beside, cx).await?;
+        compare(&Look { home, plan, safety: &safety, databases: &databases }, cx).await
+    };
+    match filled.await {
+        Ok(compared) => report.references = compared,
+        Err(trouble) => {
+            beside.discard().await;
+            let left = ending::back(home, &mut journal, &unstoppable(cx)).await;
+            let left = left.map_or_else(Left::open, |_| Left::Untouched);
+            return trouble.told(report, plan, left);
+        }
     }
     let caches = std::mem::take(&mut beside.caches);
     let deaf = unstoppable(cx); // the pivot: forward or back as a whole
@@ -59,7 +67,7 @@ pub async fn replace(home: &Home, plan: &RestorePlan, cx: &Context) -> Result<Re
             .filter(|set| set.data == *part.name())
             .for_each(|set| set.warnings.clone_from(&warnings));
     }
-    references::compare(home, plan, &safety, report, cx).await
+    Ok(report)
 }
 
 fn set_record(part: &Part, databases: &[(Name, DatabaseRecord)]) -> SetRecord {
@@ -78,6 +86,9 @@ struct Beside<'p> {
 /// Why it did not come to its end.
 enum Trouble {
     Differs(Box<RestoredSet>),
+    /// Rows would point at files that are not there, which the point did not record.
+    Gaps(Vec<ComparedReference>),
+    References(references::Failed),
     Data { data: Name, source: Box<DataError> },
     Journal(RunError),
 }
@@ -94,9 +105,18 @@ impl Trouble {
         let (run, safety_point) = (plan.run.clone(), report.safety_point);
         match (self, left) {
             (Self::Differs(restored), left @ Left::Open(_)) => {
-                let data = restored.data;
-                Err(RestoreError::Differs { data, run, safety_point, left })
+                let what = format!("the data set `{}`", restored.data);
+                Err(RestoreError::Differs { what, run, safety_point, left })
             }
+            (Self::Gaps(_), left @ Left::Open(_)) => {
+                let what = "what rows say of their files".to_owned();
+                Err(RestoreError::Differs { what, run, safety_point, left })
+            }
+            (Self::Gaps(compared), _) => {
+                report.references = compared;
+                Ok(report)
+            }
+            (Self::References(failed), left) => Err(failed.told(run, safety_point, left)),
             (Self::Differs(restored), left) => {
                 report.data.push(*restored);
                 if let Left::Back { set_aside, .. } = left {
@@ -131,9 +151,17 @@ async fn fill<'p>(home: &Home, plan: &'p RestorePlan, beside: &mut Beside<'p>, c
         let filled = copy(home, plan, part, cx).await.map_err(of(part))?;
         beside.volumes.push((part, begun, filled));
     }
-    match (cx.cancel.is_cancelled(), plan.parts.first()) {
+    Ok(())
+}
+
+/// Rows with files, and whether that keeps all of it from going live.
+async fn compare(look: &Look<'_>, cx: &Context) -> Result<Vec<ComparedReference>, Trouble> {
+    let compared = look.compare(cx).await.map_err(Trouble::References)?;
+    match (cx.cancel.is_cancelled(), look.plan.parts.first()) {
         (true, Some(part)) => Err(of(part)(volume::VolumeError::Cancelled.into())),
-        _ => Ok(()),
+        _ if look.plan.options.allow_gaps => Ok(compared),
+        _ if compared.iter().all(|one| one.comparison.holds()) => Ok(compared),
+        _ => Err(Trouble::Gaps(compared)),
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Options {
     pub roles: bool,
     /// Go into something that is not empty.
     pub allow_not_empty: bool,
+    /// Go live in place although rows point at files that are not there, which the point did not record.
+    pub allow_gaps: bool,
 }
 
 /// All that a restore needs to know, decided before anything is asked or changed.

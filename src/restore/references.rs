@@ -1,90 +1,126 @@
-//! After an in-place restore: do the rows that are live now still lead to the files that are live now, but for the gaps
-//! that the recovery point recorded?
+//! Before an in-place restore goes live: will the rows that are live then lead to the files that are live then, but for
+//! the gaps that the recovery point recorded? Restored databases are asked where they wait, beside the live ones; the
+//! files are those of the trees, which the copies beside were verified against.
 
 use super::RestoreError;
+use super::error::Left;
 use super::plan::RestorePlan;
-use super::report::{ComparedReference, Report};
+use super::report::ComparedReference;
 use crate::context::Context;
 use crate::data::references::{Checked, ReferenceError, compare_gaps};
-use crate::data::{postgres, references};
-use crate::point::{Home, PointRecord, document};
+use crate::data::{Comparison, postgres, references};
+use crate::point::{Home, PointId, PointRecord, document};
 use crate::repository::TreeId;
+use crate::run::DatabaseRecord;
 use crate::stack::{DataKind, Name, PostgresSpec, Reference};
 
-/// Adds to the report every reference of which a data set was restored. A volume that was not is, a moment ago, in the safety point.
-pub async fn compare(
-    home: &Home,
-    plan: &RestorePlan,
-    safety: &PointRecord,
-    mut report: Report,
-    cx: &Context,
-) -> Result<Report, RestoreError> {
-    if home.stack.spec.references.is_empty() {
-        return Ok(report);
+/// What rows and files are looked at.
+pub struct Look<'a> {
+    pub home: &'a Home,
+    pub plan: &'a RestorePlan,
+    /// Has the files of a volume that is not restored, as they were a moment ago.
+    pub safety: &'a PointRecord,
+    /// What waits beside the live databases.
+    pub databases: &'a [(Name, DatabaseRecord)],
+}
+
+/// Rows and files that could not be compared.
+pub struct Failed {
+    reference: &'static str,
+    source: ReferenceError,
+}
+
+impl Failed {
+    pub fn told(self, run: String, safety_point: Option<PointId>, left: Left) -> RestoreError {
+        let (reference, source) = (self.reference, Box::new(self.source));
+        RestoreError::References { reference, run, safety_point, left, source }
     }
-    let known = checked(home, plan).await;
-    for reference in &home.stack.spec.references {
-        let pair = reference.pair();
-        let touched = |name: &Name| plan.parts.iter().any(|part| part.name() == name);
-        if !touched(&pair.database) && !touched(&pair.volume) {
-            continue;
+}
+
+impl Look<'_> {
+    /// Compares every reference of which a data set is restored.
+    pub async fn compare(&self, cx: &Context) -> Result<Vec<ComparedReference>, Failed> {
+        let mut compared = Vec::new();
+        let is_restored = |name: &Name| self.plan.parts.iter().any(|part| part.name() == name);
+        let touched = |reference: &&Reference| {
+            let pair = reference.pair();
+            is_restored(&pair.database) || is_restored(&pair.volume)
+        };
+        let references: Vec<&Reference> = self.home.stack.spec.references.iter().filter(touched).collect();
+        if references.is_empty() {
+            return Ok(compared);
         }
-        let (Some(spec), Some(volume)) = (spec(home, &pair.database), live(plan, safety, &pair.volume)) else {
-            continue;
-        };
-        let outcome = match look(home, reference, spec, &volume, &known, cx).await {
-            Ok(outcome) => outcome,
-            Err(source) => {
-                let (reference, source) = (reference.word(), Box::new(source));
-                return Err(RestoreError::References { reference, report: Box::new(report), source });
-            }
-        };
-        let (gaps, count) = plan.record.reference(reference).map_or((&[][..], 0), |r| (&r.gaps[..], r.gap_count));
-        report.references.push(ComparedReference {
-            reference: reference.word(),
-            database: pair.database.clone(),
-            volume: pair.volume.clone(),
-            comparison: compare_gaps(gaps, count, &outcome),
-        });
+        let known = self.checked().await;
+        for reference in references {
+            let pair = reference.pair();
+            let Some(volume) = self.files(&pair.volume) else { continue };
+            let comparison = self.one(reference, &volume, &known, cx).await;
+            compared.push(ComparedReference {
+                reference: reference.word(),
+                database: pair.database.clone(),
+                volume: pair.volume.clone(),
+                comparison: comparison.map_err(|source| Failed { reference: reference.word(), source })?,
+            });
+        }
+        Ok(compared)
     }
-    Ok(report)
-}
 
-async fn look(
-    home: &Home,
-    reference: &Reference,
-    spec: &PostgresSpec,
-    volume: &TreeId,
-    known: &Checked,
-    cx: &Context,
-) -> Result<references::Outcome, ReferenceError> {
-    let source = postgres::open(spec, cx).await?;
-    let outcome = references::compare(reference, &source, &home.repository, volume, known, cx).await;
-    source.close().await;
-    outcome
-}
+    async fn one(
+        &self,
+        reference: &Reference,
+        volume: &TreeId,
+        known: &Checked,
+        cx: &Context,
+    ) -> Result<Comparison, ReferenceError> {
+        let recorded = self.plan.record.reference(reference);
+        let Some((reference, spec)) = self.rows(reference) else { return Ok(Comparison::default()) };
+        let source = postgres::open(&spec, cx).await?;
+        let outcome = references::compare(&reference, &source, &self.home.repository, volume, known, cx).await;
+        source.close().await; // nobody may be on a database that gets another name
+        match outcome {
+            Ok(outcome) => {
+                let (gaps, count) = recorded.map_or((&[][..], 0), |record| (&record.gaps[..], record.gap_count));
+                Ok(compare_gaps(gaps, count, &outcome))
+            }
+            // The application had none yet, and nobody spoke of one, when the point was taken.
+            Err(error @ ReferenceError::NoTable { .. }) if recorded.is_none() => {
+                Ok(Comparison { not_comparable: vec![error.to_string()], ..Comparison::default() })
+            }
+            Err(error) => Err(error),
+        }
+    }
 
-/// What was verified when the point was taken. It only saves work: whatever keeps it from being read means that nothing is
-/// known.
-async fn checked(home: &Home, plan: &RestorePlan) -> Checked {
-    let read = async {
-        let snapshot = home.repository.snapshot(&plan.snapshot).await.ok()?;
-        let what = "the restored recovery point";
-        let bytes = document(&home.repository, &snapshot.tree, PointRecord::CHECKED_FILE, what).await.ok()?;
-        Checked::from_bytes(&bytes).ok()
-    };
-    read.await.unwrap_or_default()
-}
+    /// Where the rows are that will be live: in the database that waits, or in the live one that stays.
+    fn rows(&self, reference: &Reference) -> Option<(Reference, PostgresSpec)> {
+        let pair = reference.pair();
+        let set = self.home.stack.spec.data.iter().find(|set| set.name == pair.database)?;
+        let DataKind::Postgres(spec) = &set.kind else { return None };
+        let database = pair.database_name.as_ref().or(spec.database.as_ref()).or(spec.databases.first())?;
+        let waits = self.databases.iter().any(|(data, one)| *data == pair.database && one.database == *database);
+        if !waits {
+            return Some((reference.clone(), spec.clone()));
+        }
+        let beside = postgres::restore::beside(database, &self.plan.run);
+        let spec = PostgresSpec { database: Some(beside.clone()), databases: Vec::new(), ..spec.clone() };
+        Some((reference.in_database(&beside), spec))
+    }
 
-fn spec<'a>(home: &'a Home, name: &Name) -> Option<&'a PostgresSpec> {
-    home.stack.spec.data.iter().find(|set| set.name == *name).and_then(|set| match &set.kind {
-        DataKind::Postgres(spec) => Some(spec),
-        DataKind::Redis(_) | DataKind::Volume(_) => None,
-    })
-}
+    /// The tree that the volume's live content will equal: the restored one, or the safety point's.
+    fn files(&self, name: &Name) -> Option<TreeId> {
+        let restored = self.plan.parts.iter().map(|part| &part.member).find(|member| member.data == *name);
+        restored.or_else(|| self.safety.members.iter().find(|member| member.data == *name)).map(|member| member.tree)
+    }
 
-/// The tree that the volume's live content equals: the restored one, which was verified, or the safety point's.
-fn live(plan: &RestorePlan, safety: &PointRecord, name: &Name) -> Option<TreeId> {
-    let restored = plan.parts.iter().map(|part| &part.member).find(|member| member.data == *name);
-    restored.or_else(|| safety.members.iter().find(|member| member.data == *name)).map(|member| member.tree)
+    /// What was verified when the point was taken. It only saves work: whatever keeps it from being read means that
+    /// nothing is known.
+    async fn checked(&self) -> Checked {
+        let repository = &self.home.repository;
+        let read = async {
+            let snapshot = repository.snapshot(&self.plan.snapshot).await.ok()?;
+            let what = "the restored recovery point";
+            let bytes = document(repository, &snapshot.tree, PointRecord::CHECKED_FILE, what).await.ok()?;
+            Checked::from_bytes(&bytes).ok()
+        };
+        read.await.unwrap_or_default()
+    }
 }

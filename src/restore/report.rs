@@ -23,11 +23,11 @@ pub struct Report {
     pub data: Vec<RestoredSet>,
     /// What was live for a while, when all was brought back because something differed.
     pub set_aside: Vec<SetAside>,
-    /// Rows against their files, as they are live now.
+    /// Rows against their files, before any of them went live.
     pub references: Vec<ComparedReference>,
 }
 
-/// One reference after an in-place restore; a gap that the recovery point did not record is a difference.
+/// One reference of an in-place restore; a gap that the recovery point did not record is a difference.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ComparedReference {
@@ -95,6 +95,18 @@ impl Report {
     pub fn holds(&self) -> bool {
         self.data.iter().all(|set| set.comparison.holds())
             && self.references.iter().all(|reference| reference.comparison.holds())
+    }
+
+    /// Whether all data sets of an in-place restore went live.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        !self.data.is_empty() && self.data.iter().all(|set| set.promoted)
+    }
+
+    /// Whether rows point at files that are not there, which the point did not record.
+    #[must_use]
+    pub fn has_new_gaps(&self) -> bool {
+        self.references.iter().any(|reference| !reference.comparison.holds())
     }
 
     /// Whether a person must do something about it although all is as recorded.

@@ -97,6 +97,16 @@ impl Reference {
             Self::ActiveStorage(pair) | Self::StrapiUploads(pair) => pair,
         }
     }
+
+    /// The same reference, of rows in the database called `name`.
+    #[must_use]
+    pub fn in_database(&self, name: &str) -> Self {
+        let pair = ReferencePair { database_name: Some(name.to_owned()), ..self.pair().clone() };
+        match self {
+            Self::ActiveStorage(_) => Self::ActiveStorage(pair),
+            Self::StrapiUploads(_) => Self::StrapiUploads(pair),
+        }
+    }
 }
 
 /// Whose rows and whose files.

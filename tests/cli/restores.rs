@@ -216,47 +216,111 @@ fn what_is_damaged_in_the_repository_replaces_nothing() {
     assert_eq!(databases, "shop", "nothing is left beside");
 }
 
-/// Rails' tables and a folder of its disk service: one blob as it should be, one whose file is missing.
+/// Rails' tables and a folder of its disk service: one blob as it should be, one whose file is missing; a recovery point.
+struct Rails {
+    world: World,
+    postgres: Postgres,
+    taken: Value,
+}
+
+impl Rails {
+    fn new(name: &str) -> Self {
+        let postgres = Postgres::start("15");
+        postgres.create_database("rails");
+        postgres.create_database("other");
+        postgres.psql(
+            "rails",
+            "create table active_storage_blobs (id bigserial primary key, key varchar not null unique, filename varchar not null, \
+             content_type varchar, metadata text, service_name varchar not null default 'local', byte_size bigint not null, \
+             checksum varchar, created_at timestamp not null default now()); \
+             create table active_storage_attachments (id bigserial primary key, name varchar not null, record_type varchar not null, \
+             record_id bigint not null, blob_id bigint not null, created_at timestamp not null default now()); \
+             create table active_storage_variant_records (id bigserial primary key, blob_id bigint not null, variation_digest varchar not null); \
+             insert into active_storage_blobs (key, filename, byte_size, checksum) values \
+             ('abcd1', 'a.txt', 5, 'XUFAKrxLKna5cZ2REBfFkg=='), ('efgh2', 'b.txt', 7, 'AAAAAAAAAAAAAAAAAAAAAA=='); \
+             insert into active_storage_attachments (name, record_type, record_id, blob_id) values ('f', 'M', 1, 1), ('f', 'M', 2, 2)",
+        );
+        let spec = format!(
+            "  data:\n  - {{name: files, volume: {{path: files}}}}\n  - {{name: db, postgres: {{host: 127.0.0.1, port: {}, \
+             databases: [other, rails], user: postgres}}}}\n  references:\n  - activeStorage: {{database: db, databaseName: rails, \
+             volume: files}}\n",
+            postgres.port
+        );
+        let world = World::new(name, &spec);
+        world.write("files/ab/cd/abcd1", "hello");
+        let taken = world.run(&["snapshot", "-o", "json"]);
+        assert_eq!(taken.code, 3, "complete, with a gap to know of: {}{}", taken.stdout, taken.stderr);
+        let taken = serde_json::from_str(&taken.stdout).unwrap();
+        Self { world, postgres, taken }
+    }
+
+    fn point(&self) -> &str {
+        self.taken["point"]["id"].as_str().unwrap()
+    }
+
+    /// The exit code, the report, and what was said of a failure.
+    fn restore(&self, args: &[&str]) -> (i32, Value, String) {
+        let ran = self.world.run(&[&["restore", "--in-place", "--yes", "-o", "json"], args].concat());
+        let report = serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("{e}: {}{}", ran.stdout, ran.stderr));
+        (ran.code, report, ran.stderr)
+    }
+}
+
 #[test]
-fn rows_without_their_file_are_named_recorded_and_held_against_a_restore() {
-    let postgres = Postgres::start("15");
-    postgres.create_database("rails");
-    postgres.psql(
-        "rails",
-        "create table active_storage_blobs (id bigserial primary key, key varchar not null unique, filename varchar not null, \
-         content_type varchar, metadata text, service_name varchar not null default 'local', byte_size bigint not null, \
-         checksum varchar, created_at timestamp not null default now()); \
-         create table active_storage_attachments (id bigserial primary key, name varchar not null, record_type varchar not null, \
-         record_id bigint not null, blob_id bigint not null, created_at timestamp not null default now()); \
-         create table active_storage_variant_records (id bigserial primary key, blob_id bigint not null, variation_digest varchar not null); \
-         insert into active_storage_blobs (key, filename, byte_size, checksum) values \
-         ('abcd1', 'a.txt', 5, 'XUFAKrxLKna5cZ2REBfFkg=='), ('efgh2', 'b.txt', 7, 'AAAAAAAAAAAAAAAAAAAAAA=='); \
-         insert into active_storage_attachments (name, record_type, record_id, blob_id) values ('f', 'M', 1, 1), ('f', 'M', 2, 2)",
-    );
-    let spec = format!(
-        "  data:\n  - {{name: files, volume: {{path: files}}}}\n  - {{name: db, postgres: {{host: 127.0.0.1, port: {}, database: rails, \
-         user: postgres}}}}\n  references:\n  - activeStorage: {{database: db, volume: files}}\n",
-        postgres.port
-    );
-    let world = World::new("references", &spec);
-    world.write("files/ab/cd/abcd1", "hello");
-    let taken = world.run(&["snapshot", "-o", "json"]);
-    assert_eq!(taken.code, 3, "complete, with a gap to know of: {}{}", taken.stdout, taken.stderr);
-    let taken: Value = serde_json::from_str(&taken.stdout).unwrap();
+fn rows_without_their_file_are_named_recorded_and_no_failure_of_a_restore() {
+    let rails = Rails::new("references");
+    let (world, taken) = (&rails.world, &rails.taken);
     assert_eq!(taken["state"], "complete");
     let gaps = &taken["point"]["references"][0]["gaps"];
     assert_eq!((gaps.as_array().unwrap().len(), &gaps[0]["what"]), (1, &json!("missing")), "{gaps}");
     assert!(gaps[0]["row"].as_str().unwrap().contains('2') && gaps[0]["file"] == "ef/gh/efgh2", "{gaps}");
     assert!(world.run(&["points", "show", "latest"]).stdout.contains("ef/gh/efgh2: missing"));
 
-    let point = taken["point"]["id"].as_str().unwrap();
-    let known = world.json(&["restore", "--point", point, "--in-place", "--yes"]);
-    assert_eq!(known["references"][0]["comparison"]["differenceCount"], 0, "a gap that was recorded is none now");
+    let (code, known, said) = rails.restore(&["--point", rails.point()]);
+    assert_eq!(code, 0, "{said}");
+    let compared = &known["references"][0]["comparison"];
+    assert_eq!(compared["differenceCount"], 0, "a gap that was recorded is none now");
+    assert_eq!(taken["point"]["references"][0]["summary"]["checksumsComputed"], 1);
+    assert_eq!(compared["compared"]["checksumsComputed"], 0, "what the point verified is not read again");
+    assert_eq!(compared["compared"]["referencedFiles"], 1);
+}
 
-    std::fs::remove_file(world.path("files/ab/cd/abcd1")).unwrap();
-    let new = world.run(&["restore", "--point", point, "--data", "db", "--in-place", "--yes", "-o", "json"]);
-    assert_eq!(new.code, 20, "the rows came back, their file did not: {}{}", new.stdout, new.stderr);
-    assert!(new.stdout.contains("ab/cd/abcd1"), "{}", new.stdout);
+#[test]
+fn a_gap_that_the_point_did_not_record_keeps_it_from_going_live() {
+    let rails = Rails::new("new-gap");
+    let psql = |sql: &str| rails.postgres.psql("rails", sql);
+    // Nothing that is live needs the file; the rows of the point do.
+    std::fs::remove_file(rails.world.path("files/ab/cd/abcd1")).unwrap();
+    psql("delete from active_storage_attachments; update active_storage_blobs set filename = 'live'");
+    let only_rows = ["--point", rails.point(), "--data", "db"];
+    let (code, report, said) = rails.restore(&only_rows);
+    assert_eq!(code, 20, "the rows would come back, their file would not: {report}{said}");
+    let differences = &report["references"][0]["comparison"]["differences"];
+    assert_eq!(differences.as_array().unwrap().len(), 1, "the other was missing then, too: {differences}");
+    assert!(differences[0]["what"].as_str().unwrap().ends_with("ab/cd/abcd1"), "{differences}");
+    assert!(said.contains("as it was before") && said.contains("--allow-gaps"), "{said}");
+    assert_eq!(psql("select string_agg(distinct filename, ' ') from active_storage_blobs"), "live");
+    let databases = "select string_agg(datname, ' ' order by datname) from pg_database where datname ~ '^(rails|other)'";
+    assert_eq!(psql(databases), "other rails", "nothing is left beside");
+    assert_eq!(rails.world.json(&["restore", "--list"])["kept"], json!([]));
+
+    let (code, _, said) = rails.restore(&[&only_rows[..], &["--allow-gaps"]].concat());
+    assert_eq!(code, 20, "{said}");
+    assert!(said.contains("it is live") && said.contains("--undo"), "{said}");
+    assert_eq!(psql("select string_agg(filename, ' ' order by id) from active_storage_blobs"), "a.txt b.txt");
+
+    // Rows and files together are as they were.
+    let (code, _, said) = rails.restore(&["--point", rails.point()]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(std::fs::read_to_string(rails.world.path("files/ab/cd/abcd1")).unwrap(), "hello");
+
+    // A point of the rows alone compared nothing, so it knows neither gaps nor checksums.
+    let rows = rails.world.json(&["snapshot", "--data", "db"])["point"]["id"].as_str().unwrap().to_owned();
+    let (code, report, said) = rails.restore(&["--point", &rows]);
+    assert_eq!(code, 20, "{said}");
+    let compared = &report["references"][0]["comparison"];
+    assert!(compared["differences"][0]["what"].as_str().unwrap().ends_with("ef/gh/efgh2"), "{compared}");
+    assert_eq!(compared["compared"]["checksumsComputed"], 1);
 }
 
 /// A restore asks a person, which takes minutes, between its first look at the repository and its lock.

@@ -19,14 +19,14 @@ use crate::failure::Category;
 use crate::point::{Home, PointId, load};
 use crate::repository::{Lock, LockKind};
 use crate::restore::kept::Step;
-use crate::restore::{Options, Report, RestoreError, RestorePlan, Target, plan, preview as look, restore};
+use crate::restore::{Options, Report, RestorePlan, Target, plan, preview as look, restore};
 use crate::stack::{DataKind, Name, Stack};
 
 /// Bring a recovery point back, or a part of it, and compare it with what was recorded
 ///
 /// With --to the files of every data set go into a folder. With --to-database databases are made beside the live ones.
 /// With --in-place what is live is replaced: first a complete recovery point of it is taken, then everything is filled
-/// and verified beside, then swapped; the former databases and folders are kept until told otherwise. Stop what writes to
+/// and verified beside, rows that point at files are compared with them, then all is swapped; the former databases and folders are kept until told otherwise. Stop what writes to
 /// them meanwhile.
 ///
 /// If anything fails or differs before all of it is live, all of it is brought back to what it was. Exit code 20 when
@@ -62,6 +62,9 @@ pub struct Args {
     /// Restore into a folder or database that holds something
     #[arg(long, requires = "point", conflicts_with = "in_place")]
     allow_not_empty: bool,
+    /// Go live although rows point at files that are not there, which the point did not record; still exit code 20
+    #[arg(long, requires = "in_place")]
+    allow_gaps: bool,
     #[command(flatten)]
     manage: Manage,
     #[command(flatten)]
@@ -128,31 +131,20 @@ async fn bring_back(args: &Args, point: &str, session: &Session) -> Done {
         confirm(&what, home.stack.name.as_str(), args.yes, &session.cx).await?;
     }
     session.show_progress();
-    let work = async |_: &Lock| -> Result<Restored, Failed> {
+    let work = async |_: &Lock| -> Result<Report, Failed> {
         // Looked at again: meanwhile somebody may have pruned. The point is the one that was confirmed.
         let plan = planned(args, &plan.point.to_string(), &home, session).await?;
-        match restore(&home, &plan, &session.cx).await {
-            Err(RestoreError::References { report, reference, source }) => {
-                let report = *report;
-                let error = RestoreError::References { report: Box::new(report.clone()), reference, source };
-                Ok((report, Some(error.into())))
-            }
-            restored => Ok((restored?, None)),
-        }
+        Ok(restore(&home, &plan, &session.cx).await?)
     };
     // In place nobody may take a recovery point while what is live is a mixture.
     let kind = if plan.target == Target::InPlace { LockKind::Exclusive } else { LockKind::Shared };
-    let (report, failed) = home.locked(kind, args.lock.lock_wait, &session.cx, work).await?;
+    let report = home.locked(kind, args.lock.lock_wait, &session.cx, work).await?;
     session.print(&report)?;
-    match failed {
-        Some(failed) => Err(failed),
-        None if !report.holds() => Err(report::differs(&report, &plan.target)),
-        None => Ok(ExitCode::from(report.warns().then_some(Category::Warnings).map_or(0, Category::exit_code))),
+    if !report.holds() {
+        return Err(report::differs(&report, &plan.target));
     }
+    Ok(ExitCode::from(report.warns().then_some(Category::Warnings).map_or(0, Category::exit_code)))
 }
-
-/// The report, also where the last look at what is live failed.
-type Restored = (Report, Option<Failed>);
 
 async fn show(home: &Home, plan: &RestorePlan, session: &Session) -> Done {
     let preview = look(home, plan, &session.cx).await?;
@@ -164,7 +156,8 @@ async fn planned(args: &Args, point: &str, home: &Home, session: &Session) -> Re
     let target = target(&args.target, &args.data, &home.stack)?;
     let points = load(&home.repository, &home.stack.name).await?;
     let point = points.find(point, session.cx.clock.now())?;
-    let options = Options { roles: args.roles, allow_not_empty: args.allow_not_empty };
+    let options =
+        Options { roles: args.roles, allow_not_empty: args.allow_not_empty, allow_gaps: args.allow_gaps };
     let run = run_name(&home.stack.name, session.cx.clock.now());
     Ok(plan(&home.stack, point, &args.data, target, options, run)?)
 }

@@ -104,12 +104,17 @@ pub fn differs(report: &Report, target: &Target) -> Failed {
                                  restored"
                 .to_owned()
         }
-        Target::InPlace if report.data.iter().all(|set| set.promoted) => {
+        Target::InPlace if report.is_live() => {
             format!("it is live; `drydock restore -f FILE --undo {}` brings back what was", report.run)
         }
         Target::InPlace => "what is live is as it was before".to_owned(),
     };
     let safety = report.safety_point.map(|point| format!("; the safety recovery point is {point}")).unwrap_or_default();
-    let hint = format!("{live}{safety}; see what is damaged with `drydock check -f FILE --read-data`");
+    let next = match report.has_new_gaps() {
+        false => "see what is damaged with `drydock check -f FILE --read-data`",
+        true if report.is_live() => "rows whose files are missing are listed above",
+        true => "restore the rows and their files together, or go live without these files: `--allow-gaps`",
+    };
+    let hint = format!("{live}{safety}; {next}");
     Failed::new(Category::Integrity, message, Some(hint))
 }

@@ -103,6 +103,7 @@ pub fn compare_gaps(recorded: &[Gap], recorded_count: u64, now: &Outcome) -> Com
     comparison.count("referencingRows", now.summary.rows);
     comparison.count("referencedFiles", now.summary.files);
     comparison.count("knownGaps", recorded_count);
+    comparison.count("checksumsComputed", now.summary.checksums_computed);
     let known: BTreeSet<&Gap> = recorded.iter().collect();
     for gap in now.gaps.iter().filter(|gap| !known.contains(gap)) {
         comparison.differs(gap.subject(), "as the row says", gap.problem());

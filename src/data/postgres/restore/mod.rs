@@ -38,7 +38,7 @@ mod work;
 
 pub use error::{Refusal, RestoreError};
 pub use former::{Promoted, bring_back, drop_kept, kept};
-pub use marker::Stage;
+pub use marker::{Stage, beside};
 pub use options::{
     Action, Observer, PlannedDatabase, PlannedExtension, RestoreOptions, RestorePreview, Restored, RestoredDatabase,
     Space, Step, Target,
