@@ -15,7 +15,7 @@ use crate::maintain::forget::{self, ForgetPlan, apply, plan_forget};
 use crate::point::Home;
 use crate::repository::forget::{Policy, Within};
 use crate::repository::{Lock, LockKind};
-use crate::stack::{Retention, duration};
+use crate::stack::{Retention, Tags, duration};
 
 /// Drop recovery points that no retention rule keeps
 ///
@@ -26,7 +26,7 @@ use crate::stack::{Retention, duration};
 Examples:
   drydock forget -f stack.yaml --dry-run
   drydock forget -f stack.yaml && drydock prune -f stack.yaml
-  drydock forget -f stack.yaml --keep-last 3 --keep-daily 7")]
+  drydock forget -f stack.yaml --keep-last 3 --keep-daily 7 --keep-tag before-upgrade")]
 pub struct Args {
     /// Show what would be dropped and why
     #[arg(long)]
@@ -75,6 +75,9 @@ struct Rules {
     /// … of each year
     #[arg(long, value_name = "STRETCH")]
     keep_within_yearly: Option<Within>,
+    /// Keep all with this tag; with all of `a,b`; given twice, with one or the other
+    #[arg(long, value_name = "TAGS")]
+    keep_tag: Vec<Tags>,
     /// Drop what is older, whatever the other rules say, but for what is kept by a person
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     max_age: Option<Duration>,
@@ -105,6 +108,7 @@ impl Rules {
             keep_monthly: number(self.keep_monthly),
             keep_yearly: number(self.keep_yearly),
             keep_within: self.keep_within,
+            keep_tags: self.keep_tag.clone(),
             max_age: self.max_age,
         };
         (retention.keeps() || retention.max_age.is_some()).then_some(retention)

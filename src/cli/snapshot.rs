@@ -1,5 +1,7 @@
 //! `drydock snapshot`
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::lock_wait::LockWait;
@@ -13,7 +15,7 @@ use crate::failure::Category;
 use crate::point::{Home, load};
 use crate::repository::{Lock, LockKind, WriterOptions};
 use crate::snapshot::{Forecast, Options, SnapshotPlan, Taken, plan, prepare, refuse_mixture, snapshot};
-use crate::stack::{ByteSize, Name, duration};
+use crate::stack::{ByteSize, Name, Tag, duration};
 
 /// Take a recovery point of all data sets
 ///
@@ -28,11 +30,15 @@ use crate::stack::{ByteSize, Name, duration};
 Examples:
   drydock snapshot -f stack.yaml --dry-run            how much it is, and how long it will take
   drydock snapshot -f stack.yaml
+  drydock snapshot -f stack.yaml --tag before-upgrade --tag release=4.11
   drydock snapshot -f stack.yaml --data chatwoot-db   a partial point, never `latest`")]
 pub struct Args {
     /// Take only these data sets; the point is then partial and never `latest`
     #[arg(long, value_name = "NAME", value_delimiter = ',', num_args = 1..)]
     data: Vec<Name>,
+    /// Tag the point: list points with `points --tag`, keep them with `forget --keep-tag` or `retention.keepTags`
+    #[arg(long, value_name = "TAG", value_delimiter = ',')]
+    tag: Vec<Tag>,
     /// Reach and measure everything, store nothing
     #[arg(long)]
     dry_run: bool,
@@ -87,7 +93,8 @@ async fn dry_run(args: &Args, home: &Home, session: &Session) -> Done {
 async fn planned(args: &Args, home: &Home) -> Result<SnapshotPlan, Failed> {
     let points = load(&home.repository, &home.stack.name).await?;
     let plan = plan(&home.stack, &args.data, points.newest_complete().ok())?;
-    Ok(SnapshotPlan { reread: args.reread, ..plan })
+    let tags: BTreeSet<Tag> = args.tag.iter().cloned().collect(); // one said twice is one
+    Ok(SnapshotPlan { reread: args.reread, tags: tags.into_iter().collect(), ..plan })
 }
 
 #[derive(Serialize)]

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
-use super::{Keep, PointError, PointId, PointRecord, Role, document};
+use super::{Keep, PointError, PointId, PointRecord, Role, document, tags_of_people};
 use crate::failure::{Category, Failure};
 use crate::repository::{Repository, Snapshot, SnapshotId};
 use crate::stack::Name;
@@ -51,6 +51,8 @@ pub struct Point {
     pub(super) record: Option<PointRecord>,
     /// The members' snapshots that are there, by data set.
     pub members: BTreeMap<Name, SnapshotId>,
+    /// What people have tagged it with.
+    pub tags: Vec<String>,
     pub keep: Option<Keep>,
     /// The keep's own snapshots: more than one when two people kept it at once.
     pub keeps: Vec<SnapshotId>,
@@ -178,7 +180,8 @@ async fn point(
         Err(error) => return Err(error),
     };
     let (keep, keeps) = strongest_keep(repository, id, keeps).await?;
-    Ok(Point { id, snapshot: snapshot_id, time: snapshot.time, state, record, members, keep, keeps })
+    let (time, tags) = (snapshot.time, tags_of_people(&snapshot));
+    Ok(Point { id, snapshot: snapshot_id, time, state, record, members, tags, keep, keeps })
 }
 
 fn judge(record: &PointRecord, id: PointId, members: &BTreeMap<Name, SnapshotId>) -> State {

@@ -27,7 +27,7 @@ pub use keep::{Keep, keep, unkeep};
 pub use list::{Point, Points, State, Stray, load};
 pub use owner::{Claim, Owner, claim, owner};
 pub use record::{DataWord, Member, PointRecord, ReferenceRecord};
-pub use tags::{Role, keep_tags, member_tags, point_tags};
+pub use tags::{Role, keep_tags, member_tags, point_tags, tags_of_people};
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -2,10 +2,7 @@
 
 use super::PointId;
 use crate::repository::Snapshot;
-use crate::stack::Name;
-
-/// On everything that drydock stores.
-const DRYDOCK: &str = "drydock";
+use crate::stack::{Name, Tag};
 
 /// What a snapshot is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,13 +26,19 @@ pub fn member_tags(stack: &Name, point: PointId, data: &Name) -> Vec<String> {
 /// Tags of the recovery point's own snapshot.
 #[must_use]
 pub fn point_tags(stack: &Name, point: PointId) -> Vec<String> {
-    vec![DRYDOCK.into(), format!("stack={stack}"), format!("point={point}")]
+    vec![Tag::DRYDOCK.into(), format!("stack={stack}"), format!("point={point}")]
 }
 
 /// Tags of a keep.
 #[must_use]
 pub fn keep_tags(stack: &Name, point: PointId) -> Vec<String> {
-    vec![DRYDOCK.into(), format!("stack={stack}"), format!("keep={point}")]
+    vec![Tag::DRYDOCK.into(), format!("stack={stack}"), format!("keep={point}")]
+}
+
+/// What people have put on a snapshot, with drydock or with restic.
+#[must_use]
+pub fn tags_of_people(snapshot: &Snapshot) -> Vec<String> {
+    snapshot.tags.iter().filter(|tag| !Tag::is_own(tag)).cloned().collect()
 }
 
 impl Role {
@@ -45,7 +48,7 @@ impl Role {
         let value = |key: &str| {
             snapshot.tags.iter().find_map(|tag| tag.strip_prefix(key)?.strip_prefix('=').map(str::to_owned))
         };
-        if !snapshot.tags.iter().any(|tag| tag == DRYDOCK) || value("stack").as_deref() != Some(stack.as_str()) {
+        if !snapshot.tags.iter().any(|tag| tag == Tag::DRYDOCK) || value("stack").as_deref() != Some(stack.as_str()) {
             return None;
         }
         if let Some(point) = value("keep") {
@@ -78,5 +81,16 @@ mod tests {
         assert_eq!(role(point_tags(&"other".parse().unwrap(), point)), None);
         assert_eq!(role(vec!["nightly".into()]), None, "restic's own snapshots are nobody's");
         assert_eq!(role(vec!["drydock".into(), "stack=shop".into(), "point=zzz".into()]), None);
+    }
+
+    #[test]
+    fn no_word_of_a_person_is_taken_for_drydocks_own() {
+        let (stack, data, point) = ("shop".parse().unwrap(), "db".parse().unwrap(), PointId::random());
+        let mut snapshot = Snapshot::new(jiff::Timestamp::UNIX_EPOCH, TreeId([0; 32]));
+        snapshot.tags = [member_tags(&stack, point, &data), keep_tags(&stack, point)].concat();
+        assert!(snapshot.tags.iter().all(|tag| tag.parse::<Tag>().is_err()));
+        snapshot.tags.insert(1, "nightly".into());
+        snapshot.tags.push("release=4.11".into());
+        assert_eq!(tags_of_people(&snapshot), ["nightly", "release=4.11"]);
     }
 }

@@ -18,6 +18,7 @@ pub fn point(time: &str, reason: Option<&str>) -> Point {
         state: State::Complete,
         record: Some(record),
         members: BTreeMap::from([("files".parse().unwrap(), SnapshotId(rand::random()))]),
+        tags: Vec::new(),
         keep: None,
         keeps: Vec::new(),
     }

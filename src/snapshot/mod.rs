@@ -40,6 +40,8 @@ pub struct Options {
 pub struct Taken {
     pub snapshot: SnapshotId,
     pub record: PointRecord,
+    /// What people will find it by.
+    pub tags: Vec<String>,
     /// What is odd about its date.
     pub clock: Option<String>,
 }

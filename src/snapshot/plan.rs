@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::SnapshotError;
 use crate::point::{DataWord, Member, Point};
 use crate::repository::SnapshotId;
-use crate::stack::{DataKind, DataSet, Name, Stack};
+use crate::stack::{DataKind, DataSet, Name, Stack, Tag};
 
 /// What is to be taken.
 #[derive(Debug, Clone)]
@@ -18,6 +18,8 @@ pub struct SnapshotPlan {
     pub omitted: Vec<Name>,
     /// Why it is taken, where that is not the usual.
     pub reason: Option<String>,
+    /// What people will find it by.
+    pub tags: Vec<Tag>,
     /// What the newest complete point has of each: what is unchanged since is not read again.
     pub former: BTreeMap<Name, Member>,
     /// Read files again that look unchanged.
@@ -51,6 +53,7 @@ pub fn plan(stack: &Stack, wanted: &[Name], latest: Option<&Point>) -> Result<Sn
         sets,
         omitted,
         reason: None,
+        tags: Vec::new(),
         former,
         reread: false,
         former_point: latest.map(|point| point.snapshot),

@@ -37,7 +37,7 @@ async fn member(run: &Run<'_>, read: Read, tree: TreeId) -> Result<Member, Snaps
     run.go_on()?;
     let Read { set, captured, bytes, took } = read;
     let mut snapshot = signed(run, tree, vec![format!("/{}", set.name)]);
-    snapshot.tags = member_tags(&run.home.stack.name, run.id, &set.name);
+    snapshot.tags = with_those_of_people(run, member_tags(&run.home.stack.name, run.id, &set.name));
     snapshot.parent = run.plan.former.get(&set.name).map(|former| former.snapshot);
     Ok(Member {
         snapshot: run.home.repository.save_snapshot(&snapshot).await?,
@@ -108,9 +108,14 @@ pub struct Documented {
 pub async fn point(run: &Run<'_>, documented: Documented) -> Result<Taken, SnapshotError> {
     let Documented { record, tree, paths } = documented;
     let mut snapshot = signed(run, tree, paths);
-    snapshot.tags = point_tags(&run.home.stack.name, run.id);
+    snapshot.tags = with_those_of_people(run, point_tags(&run.home.stack.name, run.id));
     let snapshot = run.home.repository.save_snapshot(&snapshot).await?;
-    Ok(Taken { snapshot, record, clock: None })
+    let tags = run.plan.tags.iter().map(ToString::to_string).collect();
+    Ok(Taken { snapshot, record, tags, clock: None })
+}
+
+fn with_those_of_people(run: &Run<'_>, own: Vec<String>) -> Vec<String> {
+    own.into_iter().chain(run.plan.tags.iter().map(ToString::to_string)).collect()
 }
 
 /// Removes members that no point will name. What cannot be removed now is not listed either, and goes with `forget`.

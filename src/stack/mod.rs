@@ -17,6 +17,7 @@ mod resolve;
 mod secret;
 mod size;
 mod spec;
+mod tag;
 mod validate;
 
 pub use data::{DataKind, DataSet, Login, PostgresSpec, RedisSpec, Tls, VolumeSpec};
@@ -34,6 +35,7 @@ pub use spec::{
     Assertion, Component, Drill, EvidenceSpec, FreshnessAssertion, Migration, Objectives, Phase, Reference,
     ReferencePair, Retention, Spec, SqlAssertion, Unprotected,
 };
+pub use tag::{Tag, Tags};
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{DataSet, Name, RepositorySpec, SecretSource, duration};
+use super::{DataSet, Name, RepositorySpec, SecretSource, Tags, duration};
 
 /// A stack's `spec`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -211,7 +211,7 @@ pub enum Migration {
 }
 
 /// Which recovery points `forget` keeps; a rule that is not said keeps none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Retention {
     #[serde(default)]
@@ -229,6 +229,9 @@ pub struct Retention {
     /// Everything that is not older.
     #[serde(default, with = "duration::option")]
     pub keep_within: Option<Duration>,
+    /// Everything that has all the tags of one of these.
+    #[serde(default)]
+    pub keep_tags: Vec<Tags>,
     /// The duty to erase: what is older goes whatever the rules above say, unless it is kept by `points keep`.
     #[serde(default, with = "duration::option")]
     pub max_age: Option<Duration>,
@@ -240,6 +243,6 @@ impl Retention {
     pub fn keeps(&self) -> bool {
         let counts =
             [self.keep_last, self.keep_hourly, self.keep_daily, self.keep_weekly, self.keep_monthly, self.keep_yearly];
-        counts.iter().any(|n| *n > 0) || self.keep_within.is_some()
+        counts.iter().any(|n| *n > 0) || self.keep_within.is_some() || !self.keep_tags.is_empty()
     }
 }

@@ -76,7 +76,9 @@ fn every_field_there_is_can_be_read() {
     assert_eq!(references[0].pair().service.as_deref(), Some("local"));
     assert_eq!(references[1].pair().database_name.as_deref(), Some("strapi"));
     assert_eq!(drill.assertions[1].data().as_str(), "chatwoot-db");
-    assert_eq!(retention.unwrap().max_age, hours(730 * 24));
+    let retention = retention.unwrap();
+    assert_eq!(retention.max_age, hours(730 * 24));
+    assert_eq!(retention.keep_tags, ["before-upgrade".parse().unwrap(), "month-end,release=4.11".parse().unwrap()]);
 }
 
 #[test]

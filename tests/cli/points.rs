@@ -1,5 +1,9 @@
 //! What people mean by `latest`, and what a keep promises.
 
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
 use crate::world::World;
 
 const FILES: &str = "  data:\n  - {name: files, volume: {path: files}}\n";
@@ -41,6 +45,75 @@ fn a_keep_is_never_shortened_by_another() {
     assert!(world.json(&["points"])["points"][0]["kept"]["until"].is_null());
     assert_eq!(world.run(&["points", "unkeep", "latest"]).code, 0);
     assert_eq!(keep(&["--until", "1d"]).code, 0);
+}
+
+#[test]
+fn points_are_found_and_kept_by_the_tags_that_people_gave_them() {
+    let world = World::new("tags", FILES);
+    world.write("files/a", "a");
+    let take = |args: &[&str]| {
+        let taken = world.json(&[&["snapshot"], args].concat());
+        (taken["point"]["id"].as_str().unwrap().to_owned(), taken["tags"].clone())
+    };
+    let (before, tags) = take(&["--tag", "nightly", "--tag", "release=4.11"]);
+    assert_eq!(tags, json!(["nightly", "release=4.11"]));
+    let (nightly, _) = take(&["--tag", "nightly,größe,nightly"]);
+    let (plain, tags) = take(&[]);
+    assert_eq!(tags, json!([]));
+    for (tag, why) in [("point=1", "drydock's own"), ("drydock", "drydock's own"), ("a b", "no tag"), ("", "no tag")] {
+        let refused = world.run(&["snapshot", "--tag", tag]);
+        assert!(refused.code == 2 && refused.stderr.contains(why), "`{tag}`: {}", refused.stderr);
+    }
+
+    // restic finds members and points by them.
+    let found = |tags: &str| -> BTreeSet<String> {
+        let listed = world.restic().run(&["snapshots", "--json", "--tag", tags]);
+        let listed: Vec<Value> = serde_json::from_str(&listed).unwrap();
+        let own = |snapshot: &Value| {
+            let tags: Vec<&str> = snapshot["tags"].as_array().unwrap().iter().map(|tag| tag.as_str().unwrap()).collect();
+            let value = |key: &str| tags.iter().find_map(|tag| tag.strip_prefix(key)).unwrap_or("its point").to_owned();
+            format!("{} {}", value("point="), value("data="))
+        };
+        listed.iter().map(own).collect()
+    };
+    let both = |point: &str| BTreeSet::from([format!("{point} files"), format!("{point} its point")]);
+    assert_eq!(found("release=4.11"), both(&before));
+    assert_eq!(found("nightly"), &both(&before) | &both(&nightly));
+    assert_eq!(found("nightly,größe"), both(&nightly));
+
+    let listed = |args: &[&str]| -> Vec<String> {
+        let points = world.json(&[&["points"], args].concat())["points"].clone();
+        points.as_array().unwrap().iter().map(|point| point["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(listed(&[]), [&*plain, &nightly, &before]);
+    assert_eq!(listed(&["--tag", "nightly"]), [&*nightly, &before]);
+    assert_eq!(listed(&["list", "--tag", "nightly,release=4.11"]), [&*before]);
+    assert_eq!(listed(&["--tag", "release=4.11", "--tag", "größe"]), [&*nightly, &before]);
+    assert_eq!(listed(&["--tag", "none"]), Vec::<String>::new());
+    assert!(world.run(&["points"]).stdout.contains("tagged nightly, release=4.11"));
+    assert!(world.run(&["points", "show", &before]).stdout.contains("tags          nightly, release=4.11\n"));
+    assert_eq!(world.run(&["points", "--tag", "nightly", "show", &before]).code, 2);
+
+    let fates = |plan: &Value| -> Vec<(String, bool, String)> {
+        let one = |fate: &Value| {
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            (text(&fate["id"]), fate["keep"].as_bool().unwrap(), text(&fate["reasons"][0]))
+        };
+        plan["points"].as_array().unwrap().iter().map(one).collect()
+    };
+    let expected = [
+        (plain.clone(), true, "last complete".to_owned()),
+        (nightly, false, "no rule keeps it".to_owned()),
+        (before.clone(), true, "has tags [nightly, release=4.11]".to_owned()),
+    ];
+    let rule = ["--keep-last", "1", "--keep-tag", "nightly,release=4.11"];
+    assert_eq!(fates(&world.json(&[&["forget", "--dry-run"], &rule[..]].concat())), expected);
+    world.write_document(&format!("{FILES}  retention: {{keepLast: 1, keepTags: [none, \"nightly,release=4.11\"]}}\n"));
+    assert_eq!(fates(&world.json(&["forget"])), expected);
+    assert_eq!(listed(&[]), [&*plain, &before]);
+    world.write_document(&format!("{FILES}  retention: {{keepTags: [\"data=files\"]}}\n"));
+    let refused = world.run(&["forget"]);
+    assert!(refused.code == 2 && refused.stderr.contains("keepTags") && refused.stderr.contains("own tags"), "{}", refused.stderr);
 }
 
 #[test]

@@ -11,12 +11,20 @@ use crate::cli::table::Table;
 use crate::cli::{Done, human};
 use crate::point::{Keep, Point, PointId, Points, State, load};
 use crate::repository::SnapshotId;
-use crate::stack::{ByteSize, Name, Objectives, duration};
+use crate::stack::{ByteSize, Name, Objectives, Tags, duration};
 
-pub async fn run(session: &Session) -> Done {
+#[derive(Debug, clap::Args)]
+pub struct Filter {
+    /// Only points with this tag; with all of `a,b`; given twice, with one or the other
+    #[arg(long, value_name = "TAGS")]
+    pub tag: Vec<Tags>,
+}
+
+pub async fn run(tags: &[&Tags], session: &Session) -> Done {
     let home = session.home().await?;
     let points = load(&home.repository, &home.stack.name).await?;
-    session.print(&List::of(&points, home.stack.spec.objectives, session.cx.clock.now()))
+    let list = List::of(&points, tags, home.stack.spec.objectives, session.cx.clock.now());
+    session.print(&list)
 }
 
 /// What `points -o json` prints.
@@ -52,15 +60,17 @@ struct Row {
     stored_bytes: Option<u64>,
     took_ms: Option<u64>,
     warnings: Option<u64>,
+    tags: Vec<String>,
     kept: Option<Keep>,
 }
 
 impl List {
-    fn of(points: &Points, objectives: Objectives, now: Timestamp) -> Self {
+    fn of(points: &Points, tags: &[&Tags], objectives: Objectives, now: Timestamp) -> Self {
+        let wanted = |point: &&Point| tags.is_empty() || tags.iter().any(|tags| tags.are_all_among(&point.tags));
         let oldest = points.newest_complete().and_then(Point::record).map(|record| record.oldest_instant()).ok();
         Self {
             stack: points.stack.clone(),
-            points: points.points.iter().map(|point| Row::of(point, now)).collect(),
+            points: points.points.iter().filter(wanted).map(|point| Row::of(point, now)).collect(),
             achieved_rpo_seconds: oldest.map(|at| now.duration_since(at).as_secs().max(0).unsigned_abs()),
             objective_rpo_seconds: objectives.rpo.map(|rpo| rpo.as_secs()),
             strays: points.strays.len(),
@@ -112,12 +122,16 @@ impl Row {
             stored_bytes: record.map(|r| r.stats.stored_bytes),
             took_ms: record.map(|r| r.took_ms),
             warnings: record.map(|r| r.warning_count()),
+            tags: point.tags.clone(),
             kept: point.keep.clone().filter(|keep| keep.holds(now)),
         }
     }
 
     fn remark(&self) -> String {
         let mut remarks: Vec<String> = self.why.iter().chain(&self.reason).cloned().collect();
+        if !self.tags.is_empty() {
+            remarks.push(format!("tagged {}", self.tags.join(", ")));
+        }
         if let Some(keep) = &self.kept {
             let until = keep.until.map(|until| format!(" until {}", human::instant(until))).unwrap_or_default();
             remarks.push(format!("kept{until}: {}", keep.reason));

@@ -8,6 +8,7 @@ mod show;
 use clap::Subcommand;
 
 use super::Done;
+use super::report::Failed;
 use super::session::Session;
 
 pub use show::Details;
@@ -20,11 +21,14 @@ pub use show::Details;
 #[command(after_long_help = "\
 Examples:
   drydock points -f stack.yaml
+  drydock points -f stack.yaml --tag before-upgrade
   drydock points show -f stack.yaml latest
   drydock points diff -f stack.yaml 3f9a latest
   drydock points keep -f stack.yaml 3f9a --reason 'before the audit' --until 2027-06-30
   drydock points unkeep -f stack.yaml 3f9a")]
 pub struct Args {
+    #[command(flatten)]
+    list: list::Filter,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -32,7 +36,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Every recovery point, newest first
-    List,
+    List(list::Filter),
     /// One recovery point with its data sets, warnings and gaps
     Show(show::Args),
     /// What changed from one recovery point to another: tables, keys, files
@@ -44,8 +48,14 @@ enum Command {
 }
 
 pub async fn run(args: &Args, session: &Session) -> Done {
+    let tags = &args.list.tag;
     match &args.command {
-        None | Some(Command::List) => list::run(session).await,
+        None => list::run(&tags.iter().collect::<Vec<_>>(), session).await,
+        Some(Command::List(own)) => list::run(&tags.iter().chain(&own.tag).collect::<Vec<_>>(), session).await,
+        Some(_) if !tags.is_empty() => {
+            let hint = "leave it out; a point is named by the beginning of its id, or `latest`";
+            Err(Failed::usage("`--tag` chooses among the points that are listed", hint))
+        }
         Some(Command::Show(args)) => show::run(args, session).await,
         Some(Command::Diff(args)) => diff::run(args, session).await,
         Some(Command::Keep(args)) => keep::keep_point(args, session).await,

@@ -30,6 +30,7 @@ pub struct Details {
     /// The restic snapshot that holds `point.json`.
     snapshot: SnapshotId,
     kept: Option<Keep>,
+    tags: Vec<String>,
     point: PointRecord,
 }
 
@@ -42,6 +43,7 @@ pub async fn run(args: &Args, session: &Session) -> Done {
         state: point.state.word(),
         snapshot: point.snapshot,
         kept: point.keep.clone().filter(|keep| keep.holds(now)),
+        tags: point.tags.clone(),
         point: point.record()?.clone(),
     })
 }
@@ -50,7 +52,7 @@ impl Details {
     /// Of a point that was taken just now.
     pub fn of(taken: Taken) -> Self {
         let state = if taken.record.is_whole() { State::Complete } else { State::Partial };
-        Self { state: state.word(), snapshot: taken.snapshot, kept: None, point: taken.record }
+        Self { state: state.word(), snapshot: taken.snapshot, kept: None, tags: taken.tags, point: taken.record }
     }
 }
 
@@ -63,6 +65,9 @@ impl Shown for Details {
         line("by", point.tool.clone());
         if let Some(reason) = &point.reason {
             line("reason", reason.clone());
+        }
+        if !self.tags.is_empty() {
+            line("tags", self.tags.join(", "));
         }
         line("instants", format!("{} between the oldest and the newest", ms(point.largest_distance_ms)));
         let stored = ByteSize(point.stats.stored_bytes);

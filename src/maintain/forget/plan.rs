@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::point::{Point, PointId, Points, State};
 use crate::repository::SnapshotId;
 use crate::repository::forget::{Candidate, Policy, decide};
-use crate::stack::{Name, Retention};
+use crate::stack::{Name, Retention, Tags};
 
 /// The fate of every recovery point and leftover.
 #[derive(Debug, Clone, Serialize)]
@@ -62,6 +62,7 @@ pub fn policy(retention: &Retention) -> Policy {
         monthly: retention.keep_monthly,
         yearly: retention.keep_yearly,
         within: retention.keep_within.map(Into::into),
+        tags: retention.keep_tags.iter().map(Tags::texts).collect(),
         max_age: retention.max_age,
         ..Policy::default()
     }
@@ -117,7 +118,7 @@ fn candidate(point: &Point, latest: &BTreeSet<PointId>, now: Timestamp) -> Candi
     if let State::Newer(_) = point.state {
         protected.push("written by a newer drydock".to_owned());
     }
-    Candidate { id: point.id, time: point.time, tags: Vec::new(), protected }
+    Candidate { id: point.id, time: point.time, tags: point.tags.clone(), protected }
 }
 
 fn snapshots(point: &Point) -> Vec<SnapshotId> {
@@ -144,6 +145,12 @@ mod tests {
 
     fn partial(day: u8) -> Point {
         in_state(State::Partial, day)
+    }
+
+    fn tagged(day: u8, tags: &[&str]) -> Point {
+        let mut point = on(day);
+        point.tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+        point
     }
 
     fn kept(day: u8, until: Option<&str>) -> Point {
@@ -195,6 +202,18 @@ mod tests {
                 last(1),
                 vec![kept(11, Some(NOW)), on(22)],
                 vec![(22, KEPT, false), (11, GONE, false)],
+            ),
+            (
+                "what has all the tags of a rule",
+                Policy { tags: vec![vec!["a".into(), "b".into()], vec!["c".into()]], ..last(1) },
+                vec![tagged(10, &["a", "b"]), tagged(11, &["a"]), tagged(12, &["c", "d"]), on(13), on(22)],
+                vec![(22, KEPT, false), (13, GONE, false), (12, KEPT, false), (11, GONE, false), (10, KEPT, false)],
+            ),
+            (
+                "the duty to erase wins over a tag",
+                Policy { tags: vec![vec!["a".into()]], ..eight_days.clone() },
+                vec![tagged(10, &["a"]), tagged(20, &["a"]), on(22)],
+                vec![(22, KEPT, false), (20, KEPT, false), (10, GONE, false)],
             ),
             (
                 "the duty to erase spares what is kept, and says so",
