@@ -323,6 +323,36 @@ fn a_gap_that_the_point_did_not_record_keeps_it_from_going_live() {
     assert_eq!(compared["compared"]["checksumsComputed"], 1);
 }
 
+/// The cache holds what was recorded, and a crash of its server would bring back what it held before: a person must know.
+#[test]
+fn a_cache_that_is_back_but_not_on_its_disk_is_a_warning() {
+    let redis = Redis::start_with("7.0", &["--save", "3600 1"]);
+    redis.cli(&["set", "greeting", "hello"]);
+    let spec = format!("  data:\n  - {{name: cache, redis: {{host: 127.0.0.1, port: {}}}}}\n", redis.port);
+    let world = World::new("not-on-disk", &spec);
+    let digest = redis.digest();
+    world.json(&["snapshot"]);
+    redis.cli(&["set", "greeting", "gone"]);
+    // Where the server would rename its file to there is a folder.
+    std::fs::create_dir_all(redis.dir().join("dump.rdb/in-the-way")).unwrap();
+    let restored = world.run(&["restore", "--point", "latest", "--in-place", "--yes", "-o", "json"]);
+    assert_eq!(restored.code, 3, "{}{}", restored.stdout, restored.stderr);
+    assert_eq!(redis.digest(), digest, "all is as recorded");
+    let report: Value = serde_json::from_str(&restored.stdout).unwrap();
+    let set = &report["data"][0];
+    assert_eq!((&set["promoted"], &set["comparison"]["differenceCount"]), (&json!(true), &json!(0)));
+    let warnings = set["warnings"].as_array().unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].as_str().unwrap().starts_with("the server did not save its RDB ("), "{warnings:?}");
+    assert!(warnings[0].as_str().unwrap().ends_with("`BGSAVE`"), "{warnings:?}");
+    assert_eq!(world.json(&["restore", "--list"])["kept"], json!([]), "it is finished");
+
+    let again = world.run(&["restore", "--point", "latest", "--in-place", "--yes"]);
+    assert!(again.code == 3 && again.stdout.contains("  WARNING: the server did not save its RDB"), "{}", again.stdout);
+    std::fs::remove_dir_all(redis.dir().join("dump.rdb")).unwrap();
+    assert_eq!(world.run(&["restore", "--point", "latest", "--in-place", "--yes"]).code, 0);
+}
+
 /// A restore asks a person, which takes minutes, between its first look at the repository and its lock.
 #[test]
 fn what_was_read_before_the_lock_is_read_again_under_it() {

@@ -1,10 +1,15 @@
 //! Bringing a snapshot back into a running server.
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
 use drydock::context::Context;
 use drydock::data::redis::{self, RedisError};
 use drydock::failure::Failure;
 
 use crate::helpers::{EMPTY, OVER, Store, is_untouched, role, spec, spec_rehearsed_by, target};
+use crate::support::{Server, cache, give_away, run, wait_until};
 
 #[tokio::test]
 async fn every_version_comes_back_as_it_was_and_an_upgrade_too() {
@@ -73,4 +78,45 @@ async fn a_newer_snapshot_is_refused_before_an_older_target_is_touched() {
     let error = redis::restore(&store.repository, &point.tree, &spec, &EMPTY, &cx).await.unwrap_err();
     assert!(matches!(error, RedisError::Scratch { .. }), "{error}");
     assert!(error.to_string().contains("redis 6.2.14 and loads up to RDB version 9"), "{error}");
+}
+
+/// A scratch server as a run of the process `pid` has it, with a customer's data in memory.
+fn scratch_of(pid: u32) -> (PathBuf, Server) {
+    let folder = std::env::temp_dir().join(format!("drydock-scratch-{pid}-test"));
+    std::fs::create_dir(&folder).unwrap();
+    give_away(&folder);
+    let (socket, dir) = (folder.join("socket"), folder.to_str().unwrap().to_owned());
+    let args = ["--port", "0", "--unixsocket", socket.to_str().unwrap(), "--dir", &dir, "--save", "", "--loglevel", "warning"];
+    let server = Server::start(&cache().join("redis-server-7.0"), &args, &folder.join("log"));
+    wait_until("the scratch server", Duration::from_secs(10), || {
+        Command::new("redis-cli").arg("-s").arg(&socket).arg("ping").output().unwrap().stdout == b"PONG\n"
+    });
+    in_scratch(&folder, &["set", "customer", "data"]);
+    (folder, server)
+}
+
+fn in_scratch(folder: &Path, args: &[&str]) -> String {
+    run(Command::new("redis-cli").arg("-s").arg(folder.join("socket")).args(args)).trim().to_owned()
+}
+
+/// Killed in the instant between its start and its word to die with its parent, it lives on.
+#[tokio::test]
+async fn an_orphaned_scratch_server_is_ended_by_the_next_restore_and_one_in_use_is_not() {
+    let store = Store::new().await;
+    let source = target("7.0", &[]);
+    source.cli(&["set", "a", "1"]);
+    let point = store.capture(&spec(source.port)).await.unwrap().tree;
+    let mut gone = Command::new("true").spawn().unwrap();
+    gone.wait().unwrap();
+    let (orphans, mut orphan) = scratch_of(gone.id());
+    let (others, mut other) = scratch_of(std::process::id());
+    let goal = target("7.0", &[]);
+    redis::restore(&store.repository, &point, &spec(goal.port), &EMPTY, &Context::default()).await.unwrap();
+    assert_eq!(goal.digest(), source.digest());
+    wait_until("the orphan's end", Duration::from_secs(10), || !orphan.is_running());
+    assert!(!orphans.exists(), "and its folder is gone");
+    assert!(other.is_running());
+    assert_eq!(in_scratch(&others, &["get", "customer"]), "data");
+    other.kill();
+    std::fs::remove_dir_all(&others).unwrap();
 }
