@@ -89,7 +89,10 @@ enum Trouble {
     /// Rows would point at files that are not there, which the point did not record.
     Gaps(Vec<ComparedReference>),
     References(references::Failed),
-    Data { data: Name, source: Box<DataError> },
+    Data {
+        data: Name,
+        source: Box<DataError>,
+    },
     Journal(RunError),
 }
 

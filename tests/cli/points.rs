@@ -70,7 +70,8 @@ fn points_are_found_and_kept_by_the_tags_that_people_gave_them() {
         let listed = world.restic().run(&["snapshots", "--json", "--tag", tags]);
         let listed: Vec<Value> = serde_json::from_str(&listed).unwrap();
         let own = |snapshot: &Value| {
-            let tags: Vec<&str> = snapshot["tags"].as_array().unwrap().iter().map(|tag| tag.as_str().unwrap()).collect();
+            let tags: Vec<&str> =
+                snapshot["tags"].as_array().unwrap().iter().map(|tag| tag.as_str().unwrap()).collect();
             let value = |key: &str| tags.iter().find_map(|tag| tag.strip_prefix(key)).unwrap_or("its point").to_owned();
             format!("{} {}", value("point="), value("data="))
         };
@@ -113,7 +114,11 @@ fn points_are_found_and_kept_by_the_tags_that_people_gave_them() {
     assert_eq!(listed(&[]), [&*plain, &before]);
     world.write_document(&format!("{FILES}  retention: {{keepTags: [\"data=files\"]}}\n"));
     let refused = world.run(&["forget"]);
-    assert!(refused.code == 2 && refused.stderr.contains("keepTags") && refused.stderr.contains("own tags"), "{}", refused.stderr);
+    assert!(
+        refused.code == 2 && refused.stderr.contains("keepTags") && refused.stderr.contains("own tags"),
+        "{}",
+        refused.stderr
+    );
 }
 
 #[test]

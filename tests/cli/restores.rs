@@ -300,7 +300,8 @@ fn a_gap_that_the_point_did_not_record_keeps_it_from_going_live() {
     assert!(differences[0]["what"].as_str().unwrap().ends_with("ab/cd/abcd1"), "{differences}");
     assert!(said.contains("as it was before") && said.contains("--allow-gaps"), "{said}");
     assert_eq!(psql("select string_agg(distinct filename, ' ') from active_storage_blobs"), "live");
-    let databases = "select string_agg(datname, ' ' order by datname) from pg_database where datname ~ '^(rails|other)'";
+    let databases =
+        "select string_agg(datname, ' ' order by datname) from pg_database where datname ~ '^(rails|other)'";
     assert_eq!(psql(databases), "other rails", "nothing is left beside");
     assert_eq!(rails.world.json(&["restore", "--list"])["kept"], json!([]));
 

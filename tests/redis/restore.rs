@@ -86,7 +86,8 @@ fn scratch_of(pid: u32) -> (PathBuf, Server) {
     std::fs::create_dir(&folder).unwrap();
     give_away(&folder);
     let (socket, dir) = (folder.join("socket"), folder.to_str().unwrap().to_owned());
-    let args = ["--port", "0", "--unixsocket", socket.to_str().unwrap(), "--dir", &dir, "--save", "", "--loglevel", "warning"];
+    let args =
+        ["--port", "0", "--unixsocket", socket.to_str().unwrap(), "--dir", &dir, "--save", "", "--loglevel", "warning"];
     let server = Server::start(&cache().join("redis-server-7.0"), &args, &folder.join("log"));
     wait_until("the scratch server", Duration::from_secs(10), || {
         Command::new("redis-cli").arg("-s").arg(&socket).arg("ping").output().unwrap().stdout == b"PONG\n"

@@ -156,8 +156,7 @@ async fn planned(args: &Args, point: &str, home: &Home, session: &Session) -> Re
     let target = target(&args.target, &args.data, &home.stack)?;
     let points = load(&home.repository, &home.stack.name).await?;
     let point = points.find(point, session.cx.clock.now())?;
-    let options =
-        Options { roles: args.roles, allow_not_empty: args.allow_not_empty, allow_gaps: args.allow_gaps };
+    let options = Options { roles: args.roles, allow_not_empty: args.allow_not_empty, allow_gaps: args.allow_gaps };
     let run = run_name(&home.stack.name, session.cx.clock.now());
     Ok(plan(&home.stack, point, &args.data, target, options, run)?)
 }
