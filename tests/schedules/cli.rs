@@ -134,7 +134,8 @@ fn the_next_instants_are_shown_in_the_zone_and_in_utc_with_what_clocks_do() {
     let shifts: Vec<&str> = instants.iter().filter_map(|instant| instant["shift"].as_str()).collect();
     assert!(shifts.contains(&"after-gap") && shifts.contains(&"first-of-two"), "{shifts:?}");
     for instant in instants {
-        let (local, scheduled) = (instant["local"].as_str().unwrap(), crate::at(instant["scheduled"].as_str().unwrap()));
+        let (local, scheduled) =
+            (instant["local"].as_str().unwrap(), crate::at(instant["scheduled"].as_str().unwrap()));
         let time = if instant["shift"] == "after-gap" { "03:00" } else { "02:30" };
         assert_eq!(&local[11..16], time, "{local}");
         let back: jiff::Timestamp = format!("{}:00{}", local[..16].replace(' ', "T"), &local[17..]).parse().unwrap();

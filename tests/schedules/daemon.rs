@@ -47,7 +47,14 @@ pub struct Daemon<'a> {
 
 impl<'a> Daemon<'a> {
     /// One that sees `schedule` first just before `from`, and is down `outages` times until `until`.
-    pub fn new(schedule: &'a Schedule, stack: &str, from: Timestamp, until: Timestamp, outages: usize, seed: u64) -> Self {
+    pub fn new(
+        schedule: &'a Schedule,
+        stack: &str,
+        from: Timestamp,
+        until: Timestamp,
+        outages: usize,
+        seed: u64,
+    ) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let seconds = until.duration_since(from).as_secs();
         let mut begins: Vec<i64> = (0..outages).map(|_| random.random_range(0..seconds)).collect();

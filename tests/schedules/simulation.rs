@@ -50,7 +50,8 @@ impl Judge<'_> {
         let mut moment = start;
         // What hinders is a downtime or a run; both end, and then the next may hinder.
         loop {
-            let down = self.downtimes.iter().find(|(begin, end)| *begin <= moment && moment < *end).map(|(_, end)| *end);
+            let down =
+                self.downtimes.iter().find(|(begin, end)| *begin <= moment && moment < *end).map(|(_, end)| *end);
             let waits = self.policy != ConcurrencyPolicy::Replace;
             let end = down.or_else(|| self.busy(moment).filter(|_| waits).map(|run| run.ends));
             match end {
@@ -76,7 +77,11 @@ impl Judge<'_> {
             };
             assert!(self.is_up(moment));
             let run = runs.next().unwrap_or_else(|| panic!("{what}: {instant} was missed"));
-            assert_eq!((run.scheduled, run.began), (*instant, moment), "{what}: a run too many, or one that was missed");
+            assert_eq!(
+                (run.scheduled, run.began),
+                (*instant, moment),
+                "{what}: a run too many, or one that was missed"
+            );
             tally.ran += 1;
             tally.late += usize::from(moment > *instant + self.offset);
         }
@@ -96,8 +101,7 @@ fn schedule(cron: &str, zone: &str, policy: &str, more: &str) -> Schedule {
 }
 
 const POLICIES: [&str; 3] = ["forbid", "queue", "replace"];
-const MORE: [&str; 4] =
-    ["", "  startingDeadline: 3h\n", "  jitter: 20m\n", "  jitter: 20m\n  startingDeadline: 40m\n"];
+const MORE: [&str; 4] = ["", "  startingDeadline: 3h\n", "  jitter: 20m\n", "  jitter: 20m\n  startingDeadline: 40m\n"];
 
 /// Which lives are lived: seldom instants under every policy in every zone, frequent ones in turn, so that each expression
 /// and each zone has its share and the whole takes seconds. `LIVES=all` lives all of them, which takes minutes.
@@ -151,7 +155,11 @@ fn five_years_with_downtimes_and_long_runs_miss_nothing_and_double_nothing() {
                 };
                 let tally = judge.judge(&what);
                 assert_eq!(daemon.refused, tally.ran, "{what}: of two daemons one is refused each time");
-                sum = Tally { ran: sum.ran + tally.ran, late: sum.late + tally.late, left_out: sum.left_out + tally.left_out };
+                sum = Tally {
+                    ran: sum.ran + tally.ran,
+                    late: sum.late + tally.late,
+                    left_out: sum.left_out + tally.left_out,
+                };
                 cases += 1;
             }
         }
