@@ -1,6 +1,6 @@
 //! Drydock keeps a self-hosted stack upgradable and recoverable.
 //!
-//! The direction of use is `cli → verbs (snapshot, restore, maintain) → point → data → repository → storage`;
+//! The direction of use is `cli → verbs (snapshot, restore, drill, maintain) → point → data → repository → storage`;
 //! `stack`, `failure`, `clock`, `progress` and `context` lie below all of them. `tests/architecture.rs` holds that.
 
 #![warn(clippy::unwrap_used)] // every `expect` outside tests states why it cannot fail
@@ -9,6 +9,7 @@ pub mod cli;
 pub mod clock;
 pub mod context;
 pub mod data;
+pub mod drill;
 pub mod evidence;
 pub mod failure;
 pub mod finding;

@@ -8,8 +8,21 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
-        &["schedule", "snapshot", "restore", "maintain", "run", "point", "data", "evidence", "repository", "storage"],
+        &[
+            "schedule",
+            "snapshot",
+            "restore",
+            "drill",
+            "maintain",
+            "run",
+            "point",
+            "data",
+            "evidence",
+            "repository",
+            "storage",
+        ],
     ),
+    ("drill", &["restore", "snapshot", "run", "point", "data", "evidence", "repository", "storage"]),
     ("restore", &["snapshot", "run", "point", "data", "evidence", "repository", "storage"]),
     ("snapshot", &["run", "point", "data", "repository", "storage"]),
     ("maintain", &["snapshot", "run", "point", "data", "repository", "storage"]),

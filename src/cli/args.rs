@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{ArgAction, Parser, Subcommand};
 
 use super::{
-    check, completions, doctor, forget, init, key, output, points, progress, prune, repair, restore, schedules,
+    check, completions, doctor, drill, forget, init, key, output, points, progress, prune, repair, restore, schedules,
     snapshot, telemetry, unlock,
 };
 use crate::stack::duration;
@@ -32,11 +32,13 @@ Examples:
   drydock points -f stack.yaml                            list recovery points
   drydock restore -f stack.yaml --point latest --to /tmp/look
   drydock restore -f stack.yaml --point latest --data chatwoot-db --in-place
+  drydock drill -f stack.yaml                             prove that the latest one restores
 
 Exit codes:
   0 done   1 a defect of drydock   2 usage   3 done, with warnings
   10 no repository   11 locked   12 wrong password
   20 integrity: damage, or a restore that differs from what was recorded
+  21 a drill that is not verified   22 verified, but later than the objectives allow
   30 a person has to decide   75 unavailable, try again   130 interrupted or --timeout, safe to run again";
 
 /// What every command takes.
@@ -108,6 +110,7 @@ pub enum Command {
     Snapshot(snapshot::Args),
     Points(points::Args),
     Restore(restore::Args),
+    Drill(drill::Args),
     Check(check::Args),
     Forget(forget::Args),
     Prune(prune::Args),

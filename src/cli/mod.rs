@@ -17,6 +17,7 @@ mod telemetry;
 mod check;
 mod completions;
 mod doctor;
+mod drill;
 mod forget;
 mod init;
 mod key;
@@ -103,6 +104,7 @@ async fn dispatch(command: Command, session: &Session) -> Done {
         Command::Snapshot(args) => snapshot::run(&args, session).await,
         Command::Points(args) => points::run(&args, session).await,
         Command::Restore(args) => restore::run(&args, session).await,
+        Command::Drill(args) => drill::run(&args, session).await,
         Command::Check(args) => check::run(&args, session).await,
         Command::Forget(args) => forget::run(&args, session).await,
         Command::Prune(args) => prune::run(&args, session).await,

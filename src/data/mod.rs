@@ -4,6 +4,7 @@
 
 mod error;
 pub mod postgres;
+mod process;
 pub mod redis;
 pub mod references;
 pub mod tls;
@@ -47,6 +48,15 @@ pub struct Estimate {
     pub bytes: u64,
     /// Files, tables or keys.
     pub items: u64,
+}
+
+/// Memory that this machine can give without swapping; `None` where the kernel does not say.
+#[must_use]
+pub fn available_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let kib: u64 =
+        text.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.split_whitespace().next()?.parse().ok())?;
+    Some(kib * 1024)
 }
 
 /// What was compared with what was recorded; never just "ok".

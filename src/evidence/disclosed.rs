@@ -71,6 +71,7 @@ const WORDS: &[&str] = &[
     "says",
     "sequence",
     "set",
+    "sha-256",
     "socket",
     "sorted-set",
     "stream",
@@ -78,8 +79,10 @@ const WORDS: &[&str] = &[
     "such",
     "symbolic",
     "the",
+    "to",
     "value",
     "where",
+    "with",
     "yet",
 ];
 

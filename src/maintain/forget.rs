@@ -1,6 +1,6 @@
-//! `forget`: drops recovery points that no rule keeps. Owns what is never dropped: the last complete point, a point that
-//! a person keeps, one that a newer drydock wrote; and the order: the point first, then its members, so that nobody sees
-//! a point that is not whole.
+//! `forget`: drops recovery points that no rule keeps. Owns what is never dropped: the last complete point, the newest
+//! that a drill restored, a point that a person keeps, one that a newer drydock wrote; and the order: the point first,
+//! then its members, so that nobody sees a point that is not whole.
 //!
 //! Complete points are counted among themselves, and those that are not complete (partial, broken) among themselves:
 //! neither takes the other's place in a rule.

@@ -29,6 +29,8 @@ pub enum PointError {
     NotFound { wanted: String, stack: Name },
     #[error("there is no complete recovery point of the stack `{stack}` yet")]
     NoneComplete { stack: Name },
+    #[error("no drill has restored a recovery point of the stack `{stack}` yet")]
+    NoneProven { stack: Name },
     #[error("every complete recovery point of the stack `{stack}` is broken; the newest: {why}")]
     AllBroken { stack: Name, why: String },
     #[error("recovery point {id} is kept {former}; that would be shortened")]
@@ -58,6 +60,7 @@ impl Failure for PointError {
             | Self::OtherStack { .. }
             | Self::NotFound { .. }
             | Self::NoneComplete { .. }
+            | Self::NoneProven { .. }
             | Self::OnlySafety { .. }
             | Self::Shortens { .. }
             | Self::AllAhead { .. }
@@ -80,6 +83,7 @@ impl Failure for PointError {
                 Some("give each stack a location of its own (`spec.repository.location`)".into())
             }
             Self::NotFound { .. } => Some("see which there are with `drydock points -f FILE`".into()),
+            Self::NoneProven { .. } => Some("prove one with `drydock drill -f FILE`".into()),
             Self::NoneComplete { .. } => Some("take one with `drydock snapshot -f FILE`".into()),
             Self::Shortens { id, .. } => {
                 Some(format!("if nobody needs it for longer, first `drydock points unkeep -f FILE {id}`"))

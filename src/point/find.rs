@@ -23,13 +23,16 @@ impl Point {
 }
 
 impl Points {
-    /// `latest`, or the beginning of an id.
+    /// `latest`, `latest-proven`, or the beginning of an id.
     ///
     /// # Errors
     /// When there is none, or more than one.
     pub fn find(&self, wanted: &str, now: Timestamp) -> Result<&Point, PointError> {
         if wanted == "latest" {
             return self.latest(now);
+        }
+        if wanted == "latest-proven" {
+            return self.latest_proven(now);
         }
         let missing = || PointError::NotFound { wanted: wanted.to_owned(), stack: self.stack.clone() };
         let wanted = wanted.to_ascii_lowercase();
@@ -65,6 +68,15 @@ impl Points {
         })
     }
 
+    /// The newest complete one that a drill restored; as [`Self::latest`], no safety point and none from the future.
+    ///
+    /// # Errors
+    /// [`PointError::NoneProven`].
+    pub fn latest_proven(&self, now: Timestamp) -> Result<&Point, PointError> {
+        let wanted = |point: &&Point| point.is_proven() && !point.is_safety() && !point.is_ahead_of(now);
+        self.points.iter().find(wanted).ok_or_else(|| PointError::NoneProven { stack: self.stack.clone() })
+    }
+
     /// The newest complete one, whatever it was taken for and whatever it is dated.
     ///
     /// # Errors
@@ -87,7 +99,7 @@ impl Points {
 mod tests {
     use super::*;
     use crate::failure::Failure;
-    use crate::point::testing::{point, points};
+    use crate::point::testing::{point, points, proven};
 
     const NOW: &str = "2026-11-23T12:00:00Z";
 
@@ -111,5 +123,20 @@ mod tests {
         let error = latest(&points(vec![ahead(), safety()])).unwrap_err();
         assert!(error.to_string().contains("dated 2036-01-01") && error.hint().is_some(), "{error}");
         assert!(matches!(latest(&points(vec![])), Err(PointError::NoneComplete { .. })));
+    }
+
+    #[test]
+    fn latest_proven_is_the_newest_complete_one_that_a_drill_restored() {
+        let now = NOW.parse().unwrap();
+        let drilled = |time| proven(point(time, None), "2026-11-23T11:30:00Z");
+        let mut broken = drilled("2026-11-23T10:30:00Z");
+        broken.state = State::Broken("a member is missing".into());
+        let safety = proven(point("2026-11-23T11:00:00Z", Some("safety before restore-shop")), NOW);
+        let wanted = "2026-11-22T10:00:00Z";
+        let unproven = point("2026-11-23T10:00:00Z", None);
+        let all = points(vec![safety, broken, unproven, drilled(wanted), drilled("2026-11-21T10:00:00Z")]);
+        assert_eq!(all.find("latest-proven", now).unwrap().time, wanted.parse().unwrap());
+        let error = points(vec![point(wanted, None)]).find("latest-proven", now).unwrap_err();
+        assert!(error.hint().unwrap().contains("drydock drill"), "{error}");
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
-use super::{Keep, PointError, PointId, PointRecord, Role, document, tags_of_people};
+use super::{Keep, PointError, PointId, PointRecord, Proven, Role, document, tags_of_people};
 use crate::failure::{Category, Failure};
 use crate::repository::{Repository, Snapshot, SnapshotId};
 use crate::stack::Name;
@@ -56,6 +56,10 @@ pub struct Point {
     pub keep: Option<Keep>,
     /// The keep's own snapshots: more than one when two people kept it at once.
     pub keeps: Vec<SnapshotId>,
+    /// The newest drill that restored it.
+    pub proven: Option<Proven>,
+    /// The marks' own snapshots.
+    pub proofs: Vec<SnapshotId>,
 }
 
 impl Point {
@@ -76,6 +80,12 @@ impl Point {
     pub fn is_complete(&self) -> bool {
         self.state == State::Complete
     }
+
+    /// A drill has restored it, and it is whole still.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.is_complete() && self.proven.is_some()
+    }
 }
 
 /// A member's snapshot that belongs to no point: a run that was cut off, or that is under way.
@@ -93,7 +103,7 @@ pub struct Points {
     pub stack: Name,
     pub points: Vec<Point>,
     pub strays: Vec<Stray>,
-    /// Keeps of points that are gone.
+    /// Keeps and drills' marks of points that are gone.
     pub lost_keeps: Vec<SnapshotId>,
     /// Snapshots that cannot be read, and why: nobody knows whose they are.
     pub unreadable: Vec<(SnapshotId, String)>,
@@ -114,17 +124,22 @@ pub async fn load(repository: &Repository, stack: &Name) -> Result<Points, Point
             }
             Some(Role::Point(point)) => found.points.push((point, id, snapshot)),
             Some(Role::Keep(point)) => found.keeps.entry(point).or_default().push((id, snapshot)),
+            Some(Role::Proven(point)) => found.proofs.entry(point).or_default().push((id, snapshot)),
             None => {}
         }
     }
     found.judge(repository, stack).await
 }
 
+/// The snapshots of one kind that say something of a point.
+type Marks = HashMap<PointId, Vec<(SnapshotId, Snapshot)>>;
+
 #[derive(Default)]
 struct Found {
     members: HashMap<PointId, Vec<(Name, SnapshotId, Timestamp)>>,
     points: Vec<(PointId, SnapshotId, Snapshot)>,
-    keeps: HashMap<PointId, Vec<(SnapshotId, Snapshot)>>,
+    keeps: Marks,
+    proofs: Marks,
     unreadable: Vec<(SnapshotId, String)>,
 }
 
@@ -135,13 +150,13 @@ impl Found {
             .map(|(id, snapshot_id, snapshot)| {
                 let members = self.members.remove(&id).unwrap_or_default();
                 let members = members.into_iter().map(|(data, id, _)| (data, id)).collect();
-                let keeps = self.keeps.remove(&id).unwrap_or_default();
-                (id, snapshot_id, snapshot, members, keeps)
+                let marks = [&mut self.keeps, &mut self.proofs].map(|marks| marks.remove(&id).unwrap_or_default());
+                (id, snapshot_id, snapshot, members, marks)
             })
             .collect();
         let mut points: Vec<Point> = stream::iter(parts)
-            .map(|(id, snapshot_id, snapshot, members, keeps)| {
-                point(repository, id, snapshot_id, snapshot, members, keeps)
+            .map(|(id, snapshot_id, snapshot, members, marks)| {
+                point(repository, id, snapshot_id, snapshot, members, marks)
             })
             .buffer_unordered(LOADS)
             .try_collect()
@@ -150,7 +165,8 @@ impl Found {
         let strays = self.members.into_iter().flat_map(|(point, members)| {
             members.into_iter().map(move |(data, snapshot, time)| Stray { snapshot, point, data, time })
         });
-        let lost_keeps = self.keeps.into_values().flatten().map(|(id, _)| id).collect();
+        let lost = self.keeps.into_values().chain(self.proofs.into_values());
+        let lost_keeps = lost.flatten().map(|(id, _)| id).collect();
         let (stack, strays) = (stack.clone(), strays.collect());
         Ok(Points { stack, points, strays, lost_keeps, unreadable: self.unreadable })
     }
@@ -162,7 +178,7 @@ async fn point(
     snapshot_id: SnapshotId,
     snapshot: Snapshot,
     members: BTreeMap<Name, SnapshotId>,
-    keeps: Vec<(SnapshotId, Snapshot)>,
+    [keeps, proofs]: [Vec<(SnapshotId, Snapshot)>; 2],
 ) -> Result<Point, PointError> {
     let what = format!("recovery point {id}");
     let read = async {
@@ -181,7 +197,8 @@ async fn point(
     };
     let (keep, keeps) = strongest_keep(repository, id, keeps).await?;
     let (time, tags) = (snapshot.time, tags_of_people(&snapshot));
-    Ok(Point { id, snapshot: snapshot_id, time, state, record, members, tags, keep, keeps })
+    let (proven, proofs) = newest_proof(repository, id, proofs).await?;
+    Ok(Point { id, snapshot: snapshot_id, time, state, record, members, tags, keep, keeps, proven, proofs })
 }
 
 fn judge(record: &PointRecord, id: PointId, members: &BTreeMap<Name, SnapshotId>) -> State {
@@ -235,4 +252,30 @@ async fn strongest_keep(
         }
     }
     Ok((strongest, ids))
+}
+
+/// The newest drill's mark, and all marks' snapshots.
+async fn newest_proof(
+    repository: &Repository,
+    point: PointId,
+    proofs: Vec<(SnapshotId, Snapshot)>,
+) -> Result<(Option<Proven>, Vec<SnapshotId>), PointError> {
+    let ids = proofs.iter().map(|(id, _)| *id).collect();
+    let mut newest: Option<Proven> = None;
+    for (id, snapshot) in &proofs {
+        let proven = match Proven::read(repository, snapshot, point).await {
+            Ok(proven) if proven.point == point => proven,
+            // A proof that cannot be read proves nothing; the next drill makes another.
+            Ok(_) => continue,
+            Err(error) if matches!(error.category(), Category::Integrity | Category::Usage) => {
+                tracing::warn!(%error, snapshot = %id, "a drill's mark is passed over");
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        if newest.as_ref().is_none_or(|former| former.time < proven.time) {
+            newest = Some(proven);
+        }
+    }
+    Ok((newest, ids))
 }

@@ -1,5 +1,5 @@
 //! Recovery points as they are stored: what names them, what they record, which of them are whole. Owns `stack.json`,
-//! `point.json` and `keep.json` (`docs/formats.md`) and the tags by which their snapshots are found; refuses to read or
+//! `point.json`, `keep.json` and `proven.json` (`docs/formats.md`) and the tags by which their snapshots are found; refuses to read or
 //! write a data set's bytes: that is `data`'s, and the order of doing so the verbs'.
 
 mod clock;
@@ -12,6 +12,7 @@ mod id;
 mod keep;
 mod list;
 mod owner;
+mod proven;
 mod record;
 mod tags;
 mod versioned;
@@ -26,8 +27,9 @@ pub use id::PointId;
 pub use keep::{Keep, keep, unkeep};
 pub use list::{Point, Points, State, Stray, load};
 pub use owner::{Claim, Owner, claim, owner};
+pub use proven::{Proven, prove};
 pub use record::{DataWord, Member, PointRecord, ReferenceRecord};
-pub use tags::{Role, keep_tags, member_tags, point_tags, tags_of_people};
+pub use tags::{Role, keep_tags, member_tags, point_tags, proven_tags, tags_of_people};
 
 #[cfg(test)]
 pub(crate) mod testing;

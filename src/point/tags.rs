@@ -13,6 +13,8 @@ pub enum Role {
     Point(PointId),
     /// A person's word that a point stays: `keep.json`.
     Keep(PointId),
+    /// A drill's word that a point restores: `proven.json`.
+    Proven(PointId),
 }
 
 /// Tags of the snapshot of data set `data`.
@@ -41,6 +43,12 @@ pub fn tags_of_people(snapshot: &Snapshot) -> Vec<String> {
     snapshot.tags.iter().filter(|tag| !Tag::is_own(tag)).cloned().collect()
 }
 
+/// Tags of a drill's mark.
+#[must_use]
+pub fn proven_tags(stack: &Name, point: PointId) -> Vec<String> {
+    vec![DRYDOCK.into(), format!("stack={stack}"), format!("proven={point}")]
+}
+
 impl Role {
     /// What `snapshot` is for in `stack`; `None` when it is another stack's, restic's own, or not understood.
     #[must_use]
@@ -53,6 +61,9 @@ impl Role {
         }
         if let Some(point) = value("keep") {
             return Some(Self::Keep(point.parse().ok()?));
+        }
+        if let Some(point) = value("proven") {
+            return Some(Self::Proven(point.parse().ok()?));
         }
         let point = value("point")?.parse().ok()?;
         match value("data") {
@@ -78,6 +89,7 @@ mod tests {
         assert_eq!(role(member_tags(&stack, point, &data)), Some(Role::Member { point, data: data.clone() }));
         assert_eq!(role(point_tags(&stack, point)), Some(Role::Point(point)));
         assert_eq!(role(keep_tags(&stack, point)), Some(Role::Keep(point)));
+        assert_eq!(role(proven_tags(&stack, point)), Some(Role::Proven(point)));
         assert_eq!(role(point_tags(&"other".parse().unwrap(), point)), None);
         assert_eq!(role(vec!["nightly".into()]), None, "restic's own snapshots are nobody's");
         assert_eq!(role(vec!["drydock".into(), "stack=shop".into(), "point=zzz".into()]), None);

@@ -21,6 +21,8 @@ pub fn point(time: &str, reason: Option<&str>) -> Point {
         tags: Vec::new(),
         keep: None,
         keeps: Vec::new(),
+        proven: None,
+        proofs: Vec::new(),
     }
 }
 
@@ -28,4 +30,14 @@ pub fn point(time: &str, reason: Option<&str>) -> Point {
 pub fn points(mut points: Vec<Point>) -> Points {
     points.sort_by_key(|point| std::cmp::Reverse((point.time, point.id)));
     Points { stack: "shop".parse().unwrap(), points, strays: vec![], lost_keeps: vec![], unreadable: vec![] }
+}
+
+/// `point`, restored by a drill at `time`.
+pub fn proven(mut point: Point, time: &str) -> Point {
+    let json = include_str!("../../tests/fixtures/formats/proven-1.json");
+    let mut proven: super::Proven = serde_json::from_str(json).unwrap();
+    (proven.point, proven.time) = (point.id, time.parse().unwrap());
+    point.proven = Some(proven);
+    point.proofs = vec![SnapshotId(rand::random())];
+    point
 }

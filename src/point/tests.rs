@@ -8,6 +8,7 @@ use crate::point::versioned::read;
 
 const POINT: &str = include_str!("../../tests/fixtures/formats/point-1.json");
 const KEEP: &str = include_str!("../../tests/fixtures/formats/keep-1.json");
+const PROVEN: &str = include_str!("../../tests/fixtures/formats/proven-1.json");
 const STACK: &str = include_str!("../../tests/fixtures/formats/stack-1.json");
 
 fn same_json(a: &[u8], b: &str) {
@@ -33,6 +34,13 @@ fn version_1_of_keep_json_and_stack_json_is_read_and_written_as_it_was() {
     let owner: Owner = read("the fixture", STACK.as_bytes(), Owner::FORMAT_VERSION).unwrap();
     assert_eq!(owner.stack.as_str(), "papg");
     same_json(&serde_json::to_vec(&owner).unwrap(), STACK);
+}
+
+#[test]
+fn version_1_of_proven_json_is_read_and_written_as_it_was() {
+    let proven: Proven = read("the fixture", PROVEN.as_bytes(), Proven::FORMAT_VERSION).unwrap();
+    assert_eq!((proven.rto_ms, proven.run.as_str()), (81_234, "drill-shop-20261123t094122z-3f9a1c2e"));
+    same_json(&serde_json::to_vec(&proven).unwrap(), PROVEN);
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub use error::{Left, RestoreError};
 pub use plan::{Options, Part, RestorePlan, Target, plan};
 pub use preview::{Action, PartPreview, Preview, preview};
 pub use report::{ComparedReference, Former, Report, RestoredSet, SetAside};
+pub(crate) use root::of as folder_of_member;
 
 /// Restores as `plan` says; returns what was compared, never just "ok". The caller holds a shared lock; for an in-place
 /// restore the exclusive one.

@@ -115,6 +115,9 @@ pub struct PostgresSpec {
     /// The folder of `pg_dump` and `pg_restore`; found by version where it is not said.
     #[serde(default)]
     pub client_binaries: Option<PathBuf>,
+    /// The folder of `initdb` and `postgres` for a drill's sandbox; found by version where it is not said.
+    #[serde(default)]
+    pub server_binaries: Option<PathBuf>,
     /// Whose login proves a database that was restored in place, before and after it gets the live one's name; drydock's
     /// own where it is not said.
     #[serde(default)]

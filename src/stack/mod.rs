@@ -6,6 +6,7 @@
 mod data;
 mod document;
 pub mod documents;
+mod drill;
 pub mod duration;
 mod max_unused;
 mod name;
@@ -23,6 +24,9 @@ mod validate;
 pub use data::{DataKind, DataSet, Login, PostgresSpec, RedisSpec, Tls, VolumeSpec};
 pub use document::{KIND, Stack};
 pub use documents::API_VERSION;
+pub use drill::{
+    Assertion, CommandAssertion, Drill, FilesAssertion, FreshnessAssertion, KeysAssertion, RowsAssertion, SqlAssertion,
+};
 pub use max_unused::{InvalidMaxUnused, MaxUnused};
 pub use name::Name;
 pub use outline::Place;
@@ -32,8 +36,7 @@ pub use repository::{Limits, Location, RepositorySpec, S3Spec};
 pub use secret::{Secret, SecretError, SecretKeyRef, SecretSource};
 pub use size::ByteSize;
 pub use spec::{
-    Assertion, Component, Drill, EvidenceSpec, FreshnessAssertion, Migration, Objectives, Phase, Reference,
-    ReferencePair, Retention, Spec, SqlAssertion, Unprotected,
+    Component, EvidenceSpec, Migration, Objectives, Phase, Reference, ReferencePair, Retention, Spec, Unprotected,
 };
 pub use tag::{Tag, Tags};
 

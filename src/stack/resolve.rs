@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{DataKind, DataSet, Location, SecretSource, Spec};
+use super::{Assertion, CommandAssertion, DataKind, DataSet, Location, SecretSource, Spec};
 
 /// Makes every path of `spec` absolute, seen from `folder`.
 pub fn paths(spec: &mut Spec, folder: &Path) {
@@ -26,6 +26,15 @@ pub fn paths(spec: &mut Spec, folder: &Path) {
     if let Some(evidence) = &mut spec.evidence {
         secret(&mut evidence.key);
     }
+    spec.drill.folder.iter_mut().for_each(at);
+    for assertion in &mut spec.drill.assertions {
+        // A bare name is looked for on the PATH.
+        if let Assertion::Command(CommandAssertion { run, .. }) = assertion
+            && let Some(program) = run.first_mut().filter(|program| program.contains('/'))
+        {
+            *program = join(folder, Path::new(program)).display().to_string();
+        }
+    }
     for DataSet { kind, .. } in &mut spec.data {
         match kind {
             DataKind::Postgres(postgres) => {
@@ -33,6 +42,7 @@ pub fn paths(spec: &mut Spec, folder: &Path) {
                 postgres.application.iter_mut().filter_map(|login| login.password.as_mut()).for_each(secret);
                 postgres.ca_file.iter_mut().for_each(at);
                 postgres.client_binaries.iter_mut().for_each(at);
+                postgres.server_binaries.iter_mut().for_each(at);
             }
             DataKind::Redis(redis) => {
                 redis.password.iter_mut().for_each(secret);

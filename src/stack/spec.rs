@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{DataSet, Name, RepositorySpec, SecretSource, Tags, duration};
+use super::{DataSet, Drill, Name, RepositorySpec, SecretSource, Tags, duration};
 
 /// A stack's `spec`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -126,53 +126,6 @@ pub struct ReferencePair {
     /// Of `activeStorage`: the service (`config/storage.yml`) whose files these are, where blobs are in several.
     #[serde(default)]
     pub service: Option<String>,
-}
-
-/// What is looked at after a restore into the dry dock.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Drill {
-    #[serde(default)]
-    pub assertions: Vec<Assertion>,
-    /// Components to start.
-    #[serde(default)]
-    pub start: Vec<Name>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Assertion {
-    /// A query whose only value must be true.
-    Sql(SqlAssertion),
-    /// A query whose only value is an instant that must not be older than `within`.
-    Freshness(FreshnessAssertion),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SqlAssertion {
-    pub data: Name,
-    pub query: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct FreshnessAssertion {
-    pub data: Name,
-    pub query: String,
-    #[serde(deserialize_with = "duration::required")]
-    pub within: Duration,
-}
-
-impl Assertion {
-    /// The data set that is asked.
-    #[must_use]
-    pub fn data(&self) -> &Name {
-        match self {
-            Self::Sql(assertion) => &assertion.data,
-            Self::Freshness(assertion) => &assertion.data,
-        }
-    }
 }
 
 /// All of a phase is applied, migrated and healthy before the next begins.

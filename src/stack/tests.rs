@@ -75,7 +75,13 @@ fn every_field_there_is_can_be_read() {
     assert_eq!(postgres.application, Some(login));
     assert_eq!(references[0].pair().service.as_deref(), Some("local"));
     assert_eq!(references[1].pair().database_name.as_deref(), Some("strapi"));
-    assert_eq!(drill.assertions[1].data().as_str(), "chatwoot-db");
+    let words: Vec<&str> = drill.assertions.iter().map(Assertion::word).collect();
+    assert_eq!(words, ["sql", "freshness", "rows", "keys", "files", "command"]);
+    assert_eq!(drill.assertions[1].data().unwrap().as_str(), "chatwoot-db");
+    assert_eq!(drill.assertions[2].bounds(), Some((Some(1), None)));
+    assert_eq!((drill.folder, drill.fsync), (Some("/var/tmp".into()), true));
+    assert_eq!(drill.statement_timeout, Some(Duration::from_secs(60)));
+    assert_eq!(postgres.server_binaries, Some("/usr/lib/postgresql/15/bin".into()));
     let retention = retention.unwrap();
     assert_eq!(retention.max_age, hours(730 * 24));
     assert_eq!(retention.keep_tags, ["before-upgrade".parse().unwrap(), "month-end,release=4.11".parse().unwrap()]);

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Assertion, DataKind, EvidenceSpec, Location, Name, PostgresSpec, Reference, SecretSource, Spec};
+use super::{
+    Assertion, DataKind, EvidenceSpec, FreshnessAssertion, Location, Name, PostgresSpec, Reference, SecretSource, Spec,
+    SqlAssertion,
+};
 
 /// A field's path and what is wrong there.
 type Found = (String, String);
@@ -130,22 +133,23 @@ fn stays_inside(folder: &std::path::Path) -> bool {
 
 fn database_name(spec: &Spec, reference: &Reference, field: &str, found: &mut Vec<Found>) {
     let pair = reference.pair();
-    let Some(DataKind::Postgres(postgres)) = spec.data.iter().find(|s| s.name == pair.database).map(|s| &s.kind) else {
+    one_database(spec, &pair.database, pair.database_name.as_deref(), "databaseName", field, found);
+}
+
+/// Of several databases one must be named, and it must be one of them.
+fn one_database(spec: &Spec, data: &Name, named: Option<&str>, word: &str, field: &str, found: &mut Vec<Found>) {
+    let Some(DataKind::Postgres(postgres)) = spec.data.iter().find(|s| s.name == *data).map(|s| &s.kind) else {
         return;
     };
     let names: Vec<&String> = postgres.database.iter().chain(&postgres.databases).collect();
     let list = || names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    match &pair.database_name {
-        Some(name) if !names.contains(&name) => {
-            let message = format!("data set `{}` has no database `{name}`; expected one of {}", pair.database, list());
-            found.push((format!("{field}.databaseName"), message));
+    match named {
+        Some(name) if !names.iter().any(|known| *known == name) => {
+            let message = format!("data set `{data}` has no database `{name}`; expected one of {}", list());
+            found.push((format!("{field}.{word}"), message));
         }
         None if names.len() > 1 => {
-            let message = format!(
-                "data set `{}` has several databases; expected `databaseName`, one of {}",
-                pair.database,
-                list()
-            );
+            let message = format!("data set `{data}` has several databases; expected `{word}`, one of {}", list());
             found.push((field.to_owned(), message));
         }
         _ => {}
@@ -154,15 +158,67 @@ fn database_name(spec: &Spec, reference: &Reference, field: &str, found: &mut Ve
 
 fn drill(spec: &Spec, found: &mut Vec<Found>) {
     for (n, assertion) in spec.drill.assertions.iter().enumerate() {
-        let word = if matches!(assertion, Assertion::Sql(_)) { "sql" } else { "freshness" };
-        let field = format!("spec.drill.assertions[{n}].{word}.data");
-        names_a(spec, "postgres", assertion.data(), &field, found);
+        let field = format!("spec.drill.assertions[{n}].{}", assertion.word());
+        if let (Some(name), Some(kind)) = (assertion.data(), assertion.kind()) {
+            names_a(spec, kind, name, &format!("{field}.data"), found);
+            if kind == "postgres" {
+                one_database(spec, name, assertion.database(), "database", &field, found);
+            }
+        }
+        if let Some(bounds) = assertion.bounds() {
+            check_bounds(bounds, &field, found);
+        }
+        let empty = |text: &str| text.trim().is_empty();
+        match assertion {
+            Assertion::Sql(SqlAssertion { query, .. }) | Assertion::Freshness(FreshnessAssertion { query, .. })
+                if empty(query) =>
+            {
+                found.push((format!("{field}.query"), "expected a query with one value".into()));
+            }
+            Assertion::Rows(rows) if empty(&rows.table) => {
+                found.push((format!("{field}.table"), "expected a table, such as `messages`".into()));
+            }
+            Assertion::Keys(keys) if keys.pattern.is_empty() => {
+                found.push((format!("{field}.pattern"), "expected a pattern, such as `session:*`".into()));
+            }
+            Assertion::Files(files) => {
+                if let Err(error) = globset::Glob::new(&files.pattern) {
+                    found.push((format!("{field}.pattern"), format!("no pattern for files: {}", error.kind())));
+                } else if files.pattern.trim_matches('/').is_empty() {
+                    found.push((format!("{field}.pattern"), "expected a pattern, such as `*.png`".into()));
+                }
+            }
+            Assertion::Command(command) => {
+                if command.run.first().is_none_or(|program| empty(program)) {
+                    found.push((format!("{field}.run"), "expected a program and its arguments as a list".into()));
+                }
+                if command.timeout.is_some_and(|timeout| timeout.is_zero()) {
+                    found.push((format!("{field}.timeout"), "expected more than 0".into()));
+                }
+            }
+            _ => {}
+        }
+    }
+    if spec.drill.statement_timeout.is_some_and(|timeout| timeout.is_zero()) {
+        found.push(("spec.drill.statementTimeout".into(), "expected more than 0".into()));
     }
     for (n, name) in spec.drill.start.iter().enumerate() {
         if !spec.phases.iter().flat_map(|phase| &phase.components).any(|component| component.name == *name) {
             let message = format!("no phase has a component `{name}`");
             found.push((format!("spec.drill.start[{n}]"), message));
         }
+    }
+}
+
+fn check_bounds((min, max): (Option<u64>, Option<u64>), field: &str, found: &mut Vec<Found>) {
+    match (min, max) {
+        (None, None) => {
+            found.push((field.to_owned(), "neither `min` nor `max` is given; expected at least one of them".into()));
+        }
+        (Some(min), Some(max)) if min > max => {
+            found.push((format!("{field}.max"), format!("expected at least `min`, which is {min}")));
+        }
+        _ => {}
     }
 }
 

@@ -9,7 +9,7 @@ use crate::cli::output::Shown;
 use crate::cli::session::Session;
 use crate::cli::table::Table;
 use crate::cli::{Done, human};
-use crate::point::{Keep, Point, PointId, Points, State, load};
+use crate::point::{Keep, Point, PointId, Points, Proven, State, load};
 use crate::repository::SnapshotId;
 use crate::stack::{ByteSize, Name, Objectives, Tags, duration};
 
@@ -62,6 +62,8 @@ struct Row {
     warnings: Option<u64>,
     tags: Vec<String>,
     kept: Option<Keep>,
+    /// The newest drill that restored it.
+    proven: Option<Proven>,
 }
 
 impl List {
@@ -124,6 +126,7 @@ impl Row {
             warnings: record.map(|r| r.warning_count()),
             tags: point.tags.clone(),
             kept: point.keep.clone().filter(|keep| keep.holds(now)),
+            proven: point.proven.clone(),
         }
     }
 
@@ -135,6 +138,9 @@ impl Row {
         if let Some(keep) = &self.kept {
             let until = keep.until.map(|until| format!(" until {}", human::instant(until))).unwrap_or_default();
             remarks.push(format!("kept{until}: {}", keep.reason));
+        }
+        if let Some(proven) = &self.proven {
+            remarks.push(format!("proven {}", human::instant(proven.time)));
         }
         if !self.omitted.is_empty() {
             let names: Vec<&str> = self.omitted.iter().map(Name::as_str).collect();

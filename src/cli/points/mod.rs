@@ -15,8 +15,9 @@ pub use show::Details;
 
 /// List, show, compare and keep recovery points
 ///
-/// Without a subcommand the points are listed. A point is named by the beginning of its id, or `latest`: the newest
-/// that is complete, without the safety points that restores take and without any that is dated in the future.
+/// Without a subcommand the points are listed. A point is named by the beginning of its id, `latest`: the newest
+/// that is complete, without the safety points that restores take and without any that is dated in the future, or
+/// `latest-proven`: the newest of these that a drill has restored.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:

@@ -7,7 +7,7 @@ use crate::cli::human::{self, ms};
 use crate::cli::output::Shown;
 use crate::cli::session::Session;
 use crate::cli::table::Table;
-use crate::point::{Keep, PointRecord, ReferenceRecord, State, load};
+use crate::point::{Keep, PointRecord, Proven, ReferenceRecord, State, load};
 use crate::repository::SnapshotId;
 use crate::snapshot::Taken;
 use crate::stack::ByteSize;
@@ -18,7 +18,7 @@ Examples:
   drydock points show -f stack.yaml latest
   drydock points show -f stack.yaml 3f9a -o json")]
 pub struct Args {
-    /// The beginning of the point's id, or `latest`
+    /// The beginning of the point's id, `latest`, or `latest-proven`
     point: String,
 }
 
@@ -31,6 +31,8 @@ pub struct Details {
     snapshot: SnapshotId,
     kept: Option<Keep>,
     tags: Vec<String>,
+    /// The newest drill that restored it.
+    proven: Option<Proven>,
     point: PointRecord,
 }
 
@@ -44,6 +46,7 @@ pub async fn run(args: &Args, session: &Session) -> Done {
         snapshot: point.snapshot,
         kept: point.keep.clone().filter(|keep| keep.holds(now)),
         tags: point.tags.clone(),
+        proven: point.proven.clone(),
         point: point.record()?.clone(),
     })
 }
@@ -52,7 +55,14 @@ impl Details {
     /// Of a point that was taken just now.
     pub fn of(taken: Taken) -> Self {
         let state = if taken.record.is_whole() { State::Complete } else { State::Partial };
-        Self { state: state.word(), snapshot: taken.snapshot, kept: None, tags: taken.tags, point: taken.record }
+        Self {
+            state: state.word(),
+            snapshot: taken.snapshot,
+            kept: None,
+            proven: None,
+            tags: taken.tags,
+            point: taken.record,
+        }
     }
 }
 
@@ -79,6 +89,11 @@ impl Shown for Details {
         if let Some(keep) = &self.kept {
             let until = keep.until.map_or("for ever".into(), |until| format!("until {}", human::instant(until)));
             line("kept", format!("{until} by {}: {}", keep.by, keep.reason));
+        }
+        if let Some(proven) = &self.proven {
+            let held = human::count(proven.assertions, "assertion");
+            let at = human::instant(proven.time);
+            line("proven", format!("{at} by {}: restored and verified in {}, {held}", proven.run, ms(proven.rto_ms)));
         }
         if !point.omitted.is_empty() {
             let names: Vec<&str> = point.omitted.iter().map(|name| name.as_str()).collect();

@@ -42,7 +42,8 @@ Examples:
   drydock restore -f stack.yaml --list                 what earlier restores have kept
   drydock restore -f stack.yaml --discard RUN          remove what one has kept")]
 pub struct Args {
-    /// The beginning of the point's id, or `latest`: the newest that is complete
+    /// The beginning of the point's id, `latest`: the newest that is complete, or `latest-proven`: the newest that a drill
+    /// has restored
     #[arg(long, value_name = "POINT", required_unless_present = "manage")]
     point: Option<String>,
     /// Only these data sets

@@ -74,6 +74,10 @@ pub enum PostgresError {
     // --- client programs ---
     #[error("there is no {program} of version {needed} or later for the server at {address}; found: {found}")]
     ToolMissing { program: &'static str, needed: String, address: String, found: String },
+    #[error("no PostgreSQL server of version {needed} or later is installed here for a sandbox; found: {found}")]
+    ServerMissing { needed: String, found: String },
+    #[error("the scratch server could not {what}")]
+    Scratch { what: String, next: String },
     #[error("{program} failed ({status}): {stderr}")]
     Tool { program: String, status: String, stderr: String },
 
@@ -206,6 +210,8 @@ impl Failure for PostgresError {
             | Self::ServerTooNew { .. }
             | Self::Pooler { .. }
             | Self::ToolMissing { .. }
+            | Self::ServerMissing { .. }
+            | Self::Scratch { .. }
             | Self::Privilege { .. }
             | Self::RowSecurity { .. }
             | Self::LockSlots { .. }
@@ -260,6 +266,11 @@ impl Failure for PostgresError {
                 "install postgresql-client-{needed} (apt.postgresql.org has every version), or name its folder as \
                  `clientBinaries`"
             ),
+            Self::ServerMissing { needed, .. } => format!(
+                "`apt-get install postgresql-{needed}` (apt.postgresql.org has every version; the package's own server \
+                 need not run), or name the folder of `initdb` and `postgres` as `serverBinaries`"
+            ),
+            Self::Scratch { next, .. } => next.clone(),
             Self::Privilege { user, .. } => format!(
                 "grant what is missing: on 14 and later `GRANT pg_read_all_data TO \"{user}\"`, before it USAGE on the schema and \
                  SELECT on tables, sequences and large objects; `drydock doctor` lists what is missing"

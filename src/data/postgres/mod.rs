@@ -2,6 +2,7 @@
 //! Owns logging in, exported snapshots, COPY, digests, and what production must not feel; refuses to know repositories'
 //! packs and recovery points. The layout of a snapshot is in `docs/formats.md`.
 
+mod ask;
 pub mod attributes;
 pub mod capture;
 pub mod catalog;
@@ -14,6 +15,7 @@ pub mod manifest;
 pub mod naming;
 pub mod objects;
 pub mod restore;
+mod sandbox;
 pub mod session;
 pub mod stop;
 mod tls;
@@ -21,7 +23,9 @@ pub mod tools;
 pub mod version;
 mod wire;
 
+pub use ask::{Answer, ask, count_rows};
 pub use capture::{OpenSource, open};
 pub use doctor::doctor;
 pub use error::PostgresError;
 pub use manifest::Manifest;
+pub use sandbox::{Sandbox, SandboxOptions, ServerPrograms, source_of};

@@ -80,7 +80,7 @@ impl Tools {
     }
 }
 
-fn folders() -> Vec<PathBuf> {
+pub(super) fn folders() -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> =
         std::env::var_os("PATH").map(|p| std::env::split_paths(&p).collect()).unwrap_or_default();
     if let Ok(entries) = std::fs::read_dir(DEBIAN) {
@@ -90,7 +90,7 @@ fn folders() -> Vec<PathBuf> {
 }
 
 /// `None` where there is no such program, or it does not say its version.
-async fn version_of(program: &Path) -> Option<Version> {
+pub(super) async fn version_of(program: &Path) -> Option<Version> {
     // Debian's wrapper on the PATH chooses a version by itself; the real ones are in its folders.
     if std::fs::canonicalize(program).ok()?.file_name() == Some(OsStr::new("pg_wrapper")) {
         return None;

@@ -23,5 +23,8 @@ pub use capture::{capture, estimate};
 pub use doctor::doctor;
 pub use error::RedisError;
 pub use manifest::{DatabaseRecord, Digest, FORMAT_VERSION, FunctionsRecord, Manifest, RdbFile};
-pub use restore::{Prepared, RestoreOptions, RestorePreview, Restored, plan_restore, prepare, restore, undo};
+pub use restore::{
+    Prepared, RestoreOptions, RestorePreview, Restored, Sandbox, SandboxNeeds, plan_restore, prepare, restore,
+    sandbox_needs, undo,
+};
 pub use stored::compare_rdb;

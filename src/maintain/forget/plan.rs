@@ -19,7 +19,7 @@ pub struct ForgetPlan {
     pub points: Vec<Fate>,
     /// Snapshots of runs that were cut off.
     pub strays: Vec<StrayFate>,
-    /// Keeps of points that are gone.
+    /// Keeps and drills' marks of points that are gone.
     pub lost_keeps: Vec<SnapshotId>,
     /// Damaged snapshots; while there are any, leftovers stay, because one of these may be their point.
     pub unreadable: Vec<SnapshotId>,
@@ -36,7 +36,7 @@ pub struct Fate {
     pub reasons: Vec<String>,
     /// Older than `maxAge` and kept all the same: a duty that is not done.
     pub overdue: bool,
-    /// The point's own snapshot, then its members', then its keeps': the order in which they go.
+    /// The point's own snapshot, then its members', then its keeps' and drills': the order in which they go.
     #[serde(skip)]
     pub snapshots: Vec<SnapshotId>,
 }
@@ -73,11 +73,13 @@ pub fn policy(retention: &Retention) -> Policy {
 pub fn plan(points: &Points, policy: &Policy, now: Timestamp, zone: &TimeZone) -> ForgetPlan {
     let latest = [points.newest_complete(), points.latest(now)];
     let latest: BTreeSet<PointId> = latest.into_iter().flatten().map(|point| point.id).collect();
+    // By the point's time: what proves the newest data is worth most. One from the future proves nothing newer.
+    let proven = points.latest_proven(now).ok().map(|point| point.id);
     let (complete, others): (Vec<&Point>, Vec<&Point>) = points.points.iter().partition(|point| point.is_complete());
     let by_id: BTreeMap<PointId, &Point> = points.points.iter().map(|point| (point.id, point)).collect();
     let mut fates = Vec::new();
     for series in [complete, others] {
-        let candidates: Vec<_> = series.iter().map(|point| candidate(point, &latest, now)).collect();
+        let candidates: Vec<_> = series.iter().map(|point| candidate(point, &latest, proven, now)).collect();
         for decision in decide(policy, &candidates, now, zone) {
             let point = by_id[&decision.id];
             fates.push(Fate {
@@ -107,10 +109,13 @@ pub fn plan(points: &Points, policy: &Policy, now: Timestamp, zone: &TimeZone) -
     }
 }
 
-fn candidate(point: &Point, latest: &BTreeSet<PointId>, now: Timestamp) -> Candidate<PointId> {
+fn candidate(point: &Point, latest: &BTreeSet<PointId>, proven: Option<PointId>, now: Timestamp) -> Candidate<PointId> {
     let mut protected = Vec::new();
     if latest.contains(&point.id) {
         protected.push("last complete".to_owned());
+    }
+    if proven == Some(point.id) {
+        protected.push("newest proven".to_owned());
     }
     if let Some(keep) = point.keep.as_ref().filter(|keep| keep.holds(now)) {
         protected.push(format!("kept by {}: {}", keep.by, keep.reason));
@@ -122,13 +127,16 @@ fn candidate(point: &Point, latest: &BTreeSet<PointId>, now: Timestamp) -> Candi
 }
 
 fn snapshots(point: &Point) -> Vec<SnapshotId> {
-    std::iter::once(point.snapshot).chain(point.members.values().copied()).chain(point.keeps.iter().copied()).collect()
+    std::iter::once(point.snapshot)
+        .chain(point.members.values().copied())
+        .chain(point.keeps.iter().chain(&point.proofs).copied())
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::point::testing::{point, points};
+    use crate::point::testing::{point, points, proven};
     use crate::point::{Keep, Stray};
 
     const NOW: &str = "2026-11-23T12:00:00Z";
@@ -240,6 +248,12 @@ mod tests {
                 vec![(22, KEPT, false), (11, KEPT, false), (10, GONE, false)],
             ),
             (
+                "the newest that a drill restored, and that one alone",
+                last(1),
+                vec![proven(on(10), NOW), proven(on(11), "2026-11-12T00:00:00Z"), on(22)],
+                vec![(22, KEPT, false), (11, KEPT, false), (10, GONE, false)],
+            ),
+            (
                 "beside a safety point the last that a person would restore stays",
                 last(1),
                 vec![on(10), on(11), point("2026-11-22T03:00:00Z", Some("safety before restore-shop"))],
@@ -252,12 +266,15 @@ mod tests {
 
     /// R4 the other way round.
     #[test]
-    fn a_point_goes_before_its_members_and_its_keeps_last() {
-        let gone = kept(10, Some(NOW));
-        let found = points(vec![gone.clone(), on(22)]);
+    fn a_point_goes_before_its_members_and_what_is_said_of_it_last() {
+        let gone = proven(kept(10, Some(NOW)), NOW);
+        let found = points(vec![gone.clone(), proven(on(22), NOW)]);
         let plan = plan(&found, &last(1), NOW.parse().unwrap(), &TimeZone::UTC);
         let fate = plan.points.iter().find(|fate| !fate.keep).unwrap();
-        assert_eq!(fate.snapshots, [gone.snapshot, *gone.members.values().next().unwrap(), gone.keeps[0]]);
+        assert_eq!(
+            fate.snapshots,
+            [gone.snapshot, *gone.members.values().next().unwrap(), gone.keeps[0], gone.proofs[0]]
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod acl;
 mod link;
 pub(super) mod primary;
 mod rehearse;
+mod sandbox;
 mod scratch;
 mod settle;
 mod target;
@@ -27,6 +28,7 @@ use link::{Linked, Route, until_cancelled};
 use rehearse::Rehearsal;
 use target::{Target, Way};
 
+pub use sandbox::{Sandbox, SandboxNeeds, sandbox_needs};
 pub(super) use scratch::find as find_scratch_server;
 pub(super) use target::examine;
 

@@ -62,10 +62,7 @@ pub(super) fn can_load(stored: &Stored, configured: Option<&Path>) -> Result<Ser
 
 /// The scratch server holds all of the data in this machine's memory.
 fn has_memory(stored: &Stored) -> Result<(), RedisError> {
-    let Ok(text) = std::fs::read_to_string("/proc/meminfo") else { return Ok(()) };
-    let field =
-        |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok());
-    let Some(available) = field("MemAvailable:").map(|kib: u64| kib * 1024) else { return Ok(()) };
+    let Some(available) = crate::data::available_memory() else { return Ok(()) };
     let needed = stored.manifest.used_memory_bytes;
     if needed <= available {
         return Ok(());

@@ -1,12 +1,13 @@
 //! A redis-server of our own, into which the RDB is loaded before the target sees it: what kills or empties a server
 //! kills this one. It listens on a unix socket only, keeps nothing on disk, runs as nobody where we are root, and dies
-//! with us.
+//! with us unless a person wants to keep it.
 
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use crate::data::process::{Death, Priority, Process, User, command, on_path};
 
 use super::super::connection::Endpoint;
 use super::super::error::RedisError;
@@ -15,16 +16,25 @@ use super::super::info::ServerVersion;
 /// Prefix of its folder; the process's id follows.
 const FOLDER: &str = "drydock-scratch-";
 const START: Duration = Duration::from_secs(20);
-/// The user and group `nobody`/`nogroup` on every Linux.
-const NOBODY: u32 = 65_534;
 
+#[derive(Debug)]
 pub(super) struct Scratch {
     pub(super) endpoint: Endpoint,
     pub(super) version: ServerVersion,
-    child: Arc<Mutex<Child>>,
-    stop: Option<mpsc::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
-    folder: tempfile::TempDir,
+    /// Ended before its folder goes.
+    process: Process,
+    folder: PathBuf,
+    /// Removed with it, where the folder is its own.
+    _own: Option<tempfile::TempDir>,
+}
+
+/// How long it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    /// As long as we do, at most.
+    WithUs,
+    /// Until somebody ends it.
+    OfItsOwn,
 }
 
 /// The `redis-server` to use and its version.
@@ -50,24 +60,35 @@ pub(in super::super) fn find(configured: Option<&Path>) -> Result<(PathBuf, Serv
     Ok((program, ServerVersion::parse(product, version)))
 }
 
-fn on_path(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
-}
-
 fn failed(what: impl Into<String>, next: impl Into<String>) -> RedisError {
     RedisError::Scratch { what: what.into(), next: next.into() }
 }
 
 impl Scratch {
-    /// Starts one with `databases` databases and waits until it answers.
+    /// Starts one with `databases` databases in a folder of its own and waits until it answers.
     pub(super) async fn start(configured: Option<&Path>, databases: u64) -> Result<Self, RedisError> {
         sweep();
-        let (program, version) = find(configured)?;
         let folder = folder().map_err(|error| failed(format!("have a folder: {error}"), "check TMPDIR"))?;
-        let socket = folder.path().join("socket");
-        let mut command = as_nobody(&program);
-        let (dir, log) = (folder.path().display().to_string(), folder.path().join("log").display().to_string());
+        let path = folder.path().to_owned();
+        let mut scratch = Self::start_in(&path, configured, databases, Life::WithUs, Priority::Normal).await?;
+        scratch._own = Some(folder);
+        Ok(scratch)
+    }
+
+    /// Starts one in `folder`, which is there and empty; it becomes its own.
+    pub(super) async fn start_in(
+        folder: &Path,
+        configured: Option<&Path>,
+        databases: u64,
+        life: Life,
+        priority: Priority,
+    ) -> Result<Self, RedisError> {
+        let (program, version) = find(configured)?;
+        let user = User::unprivileged(&[]);
+        give(folder, user).map_err(|error| failed(format!("have a folder: {error}"), "check TMPDIR"))?;
+        let socket = folder.join("socket");
+        let mut command = command(&program, user, (life == Life::WithUs).then_some(Death::Kill));
+        let (dir, log) = (folder.display().to_string(), folder.join("log").display().to_string());
         let databases = databases.to_string();
         command.args(["--port", "0", "--unixsocket"]).arg(&socket).args(["--unixsocketperm", "700", "--dir", &dir]);
         command.args(["--logfile", &log, "--save", "", "--appendonly", "no", "--daemonize", "no"]);
@@ -78,13 +99,18 @@ impl Scratch {
         if version.at_least(6, 2) {
             command.args(["--sanitize-dump-payload", "yes"]); // every packed value is looked into
         }
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let (child, stop, thread) =
-            keep(command).map_err(|error| failed(format!("be started: {error}"), "check `scratchServer`"))?;
+        command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let process = Process::start(command, Death::Kill, priority);
+        let process = process.map_err(|error| failed(format!("be started: {error}"), "check `scratchServer`"))?;
         let endpoint = Endpoint::socket(&socket);
-        let mut scratch = Self { endpoint, version, child, stop: Some(stop), thread: Some(thread), folder };
+        let mut scratch = Self { endpoint, version, process, folder: folder.to_owned(), _own: None };
         scratch.wait().await?;
         Ok(scratch)
+    }
+
+    /// Lets it go on without us; it was started with a life of its own.
+    pub(super) fn leave(self) {
+        self.process.leave();
     }
 
     async fn wait(&mut self) -> Result<(), RedisError> {
@@ -103,13 +129,12 @@ impl Scratch {
     }
 
     pub(super) fn has_ended(&self) -> bool {
-        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        !matches!(child.try_wait(), Ok(None))
+        self.process.has_ended()
     }
 
     /// The last warning in its log.
     pub(super) fn last_words(&self) -> String {
-        let log = std::fs::read(self.folder.path().join("log")).unwrap_or_default();
+        let log = std::fs::read(self.folder.join("log")).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
         let warning = log.lines().rev().find(|line| line.contains(" # ") && !line.contains("bye bye"));
         let words = warning.and_then(|line| line.split_once(" # ")).map_or("it says nothing", |(_, words)| words);
@@ -117,21 +142,15 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        self.stop.take();
-        self.thread.take().map(std::thread::JoinHandle::join);
-    }
-}
-
 /// A folder that only its server can use, named after this process.
 fn folder() -> Result<tempfile::TempDir, std::io::Error> {
     let folder = tempfile::Builder::new().prefix(&format!("{FOLDER}{}-", std::process::id())).tempdir()?;
-    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700))?;
-    if is_root() {
-        chown(folder.path(), Some(NOBODY), Some(NOBODY))?;
-    }
     Ok(folder)
+}
+
+fn give(folder: &Path, user: Option<User>) -> Result<(), std::io::Error> {
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))?;
+    user.map_or(Ok(()), |User { uid, gid }| chown(folder, Some(uid), Some(gid)))
 }
 
 /// Ends the server that works in `folder`. It dies with its parent; one whose parent was killed before it could ask for
@@ -155,49 +174,4 @@ fn sweep() {
             std::fs::remove_dir_all(entry.path()).ok();
         }
     }
-}
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-/// As nobody where we are root, and killed with us also when we are killed: by `setpriv` (util-linux), because a child
-/// cannot be told so without unsafe code.
-fn as_nobody(program: &Path) -> Command {
-    use std::os::unix::process::CommandExt;
-    if let Some(setpriv) = on_path("setpriv") {
-        let mut command = Command::new(setpriv);
-        if is_root() {
-            command.args([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), "--clear-groups".to_owned()]);
-        }
-        command.args(["--pdeathsig", "KILL", "--"]).arg(program);
-        return command;
-    }
-    let mut command = Command::new(program);
-    if is_root() {
-        command.uid(NOBODY).gid(NOBODY);
-    }
-    command
-}
-
-type Kept = (Arc<Mutex<Child>>, mpsc::Sender<()>, std::thread::JoinHandle<()>);
-
-/// Starts it from a thread that stays: the signal at the parent's death is bound to the thread that started the child.
-fn keep(mut command: Command) -> Result<Kept, std::io::Error> {
-    let (started, child) = mpsc::channel();
-    let (stop, stopped) = mpsc::channel::<()>();
-    let thread = std::thread::Builder::new().name("scratch-redis".into()).spawn(move || {
-        let child = match command.spawn() {
-            Ok(child) => Arc::new(Mutex::new(child)),
-            Err(error) => return drop(started.send(Err(error))),
-        };
-        if started.send(Ok(child.clone())).is_ok() {
-            stopped.recv().ok(); // until the sender is dropped
-        }
-        let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);
-        child.kill().ok();
-        child.wait().ok();
-    })?;
-    let child = child.recv().map_err(|_| std::io::Error::other("the thread that starts it has ended"))??;
-    Ok((child, stop, thread))
 }
