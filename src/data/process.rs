@@ -28,7 +28,7 @@ impl User {
         if !rustix::process::geteuid().is_root() {
             return None;
         }
-        let named = names.iter().find_map(|name| uzers::get_user_by_name(name));
+        let named = names.iter().find_map(uzers::get_user_by_name);
         let user = named.map(|user| Self { uid: user.uid(), gid: user.primary_group_id() });
         Some(user.unwrap_or(Self { uid: NOBODY, gid: NOBODY }))
     }

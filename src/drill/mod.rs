@@ -89,13 +89,19 @@ async fn look(
     for part in &plan.parts {
         match fill(home, plan, sandbox, part, cx).await? {
             Ok(filled) => report.filled(part, sandbox, filled),
-            Err(why) => return Ok(report.fails(why)),
+            Err(why) => {
+                report.fails(why);
+                return Ok(());
+            }
         }
     }
     for part in &plan.parts {
         match verify(home, sandbox, part, cx).await? {
             Ok((comparison, took_ms)) => report.compared(part, comparison, took_ms),
-            Err(why) => return Ok(report.fails(why)),
+            Err(why) => {
+                report.fails(why);
+                return Ok(());
+            }
         }
     }
     report.references = references(home, plan, sandbox, &report.data, cx).await?;

@@ -46,7 +46,7 @@ pub fn tags_of_people(snapshot: &Snapshot) -> Vec<String> {
 /// Tags of a drill's mark.
 #[must_use]
 pub fn proven_tags(stack: &Name, point: PointId) -> Vec<String> {
-    vec![DRYDOCK.into(), format!("stack={stack}"), format!("proven={point}")]
+    vec![Tag::DRYDOCK.into(), format!("stack={stack}"), format!("proven={point}")]
 }
 
 impl Role {
