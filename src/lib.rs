@@ -1,7 +1,7 @@
 //! Drydock keeps a self-hosted stack upgradable and recoverable.
 //!
 //! The direction of use is `cli → verbs (snapshot, restore, drill, maintain) → point → data → repository → storage`;
-//! `stack`, `failure`, `clock`, `progress` and `context` lie below all of them. `tests/architecture.rs` holds that.
+//! `stack`, `failure`, `clock`, `process`, `progress` and `context` lie below all. `tests/architecture.rs` holds that.
 
 #![warn(clippy::unwrap_used)] // every `expect` outside tests states why it cannot fail
 
@@ -15,6 +15,7 @@ pub mod failure;
 pub mod finding;
 pub mod maintain;
 pub mod point;
+pub mod process;
 pub mod progress;
 pub mod repository;
 pub mod restore;

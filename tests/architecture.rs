@@ -38,11 +38,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("context", &[]),
     ("failure", &[]),
     ("finding", &[]),
+    ("process", &[]),
     ("progress", &[]),
 ];
 
 /// What everybody may use.
-const BOTTOM: &[&str] = &["stack", "clock", "context", "failure", "finding", "progress"];
+const BOTTOM: &[&str] = &["stack", "clock", "context", "failure", "finding", "process", "progress"];
 
 /// An outside crate and the only files (by prefix below `src/`) that may name it.
 const ONLY: &[(&str, &[&str])] = &[

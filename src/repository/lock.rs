@@ -8,7 +8,6 @@
 
 mod document;
 mod keeper;
-mod machine;
 #[cfg(test)]
 mod tests;
 
@@ -25,12 +24,12 @@ use super::files::FileMeta;
 use super::{FileKind, LockId, Repository, RepositoryError};
 use crate::context::Context;
 use crate::failure::{Category, Failure};
+use crate::process::Process;
 use crate::storage::StorageError;
 
 use document::Document;
 use keeper::Keeper;
 pub(super) use keeper::Kept;
-use machine::Machine;
 
 pub use document::{LockInfo, LockState};
 
@@ -125,7 +124,7 @@ impl Repository {
     /// Writes a lock and starts its keeper at once, so that it is taken back however the caller ends.
     async fn write_lock(&self, kind: LockKind, cx: &Context) -> Result<Lock, RepositoryError> {
         let exclusive = kind == LockKind::Exclusive;
-        let keeper = Keeper::create(self.clone(), cx.clone(), Machine::this().lock(exclusive)).await?;
+        let keeper = Keeper::create(self.clone(), cx.clone(), Document::of(Process::this(), exclusive)).await?;
         let kept = keeper.kept();
         let stop = tokio_util::sync::CancellationToken::new();
         let task = tokio::spawn(keeper.run(stop.clone()));
@@ -247,13 +246,13 @@ impl Seen {
     }
 
     fn is_of_a_dead_process(&self) -> bool {
-        self.document.as_ref().is_some_and(|d| Machine::this().knows_dead(d, self.file.modified))
+        self.document.as_ref().is_some_and(|d| Process::this().knows_dead(&d.hostname, d.pid, self.file.modified))
     }
 
     /// Older than [`STALE`] by the store's clock, and not of a process that is seen alive on this machine: when the
     /// clock jumps ahead, every lock looks old.
     fn is_stale(&self, store_now: Timestamp) -> bool {
-        let alive = self.document.as_ref().is_some_and(|d| Machine::this().knows_alive(d));
+        let alive = self.document.as_ref().is_some_and(|d| Process::this().knows_alive(&d.hostname, d.pid));
         store_now.duration_since(self.file.modified) > STALE && !alive
     }
 
@@ -279,7 +278,7 @@ impl Seen {
 
     fn info(&self, store_now: Timestamp) -> LockInfo {
         let dead =
-            self.is_of_a_dead_process() || self.document.as_ref().is_some_and(|d| Machine::this().believes_dead(d));
+            self.is_of_a_dead_process() || self.document.as_ref().is_some_and(|d| Process::this().believes_dead(&d.hostname, d.pid));
         let state = match () {
             () if dead => LockState::Dead,
             () if self.is_stale(store_now) => LockState::Stale,

@@ -23,7 +23,7 @@ mod reader;
 pub mod repair;
 pub mod snapshot;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod tree;
 mod walk;
 mod writer;

@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::data::postgres::restore::{self as postgres, Promoted, Refusal};
 use crate::data::{DataError, redis, volume};
 use crate::point::{Home, Member, load};
-use crate::run::{Event, Journal, SetRecord, Stage, Swapped};
+use crate::run::in_place::{Event, Journal, SetRecord, Stage, Swapped};
 use crate::stack::{DataKind, Name, PostgresSpec, RedisSpec, VolumeSpec};
 
 /// How long the sessions of a process that died, or of a task that was ended, may still hold their locks.

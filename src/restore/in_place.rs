@@ -17,7 +17,8 @@ use super::{RestoreError, ending, mend, preview, root, safety};
 use crate::context::Context;
 use crate::data::{DataError, redis, volume};
 use crate::point::{DataWord, Home};
-use crate::run::{DatabaseRecord, Event, Journal, RunError, SetRecord};
+use crate::run::RunError;
+use crate::run::in_place::{DatabaseRecord, Event, Journal, SetRecord};
 use crate::stack::{DataKind, Name, RedisSpec, VolumeSpec};
 
 /// Replaces what is live by what the point holds. A data set that turns out other than recorded is no error: the report

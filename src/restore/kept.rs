@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::data::volume::{self, Outcome};
 use crate::data::{DataError, postgres};
 use crate::point::Home;
-use crate::run::{self, Journal, SetRecord, Stage};
+use crate::run::in_place::{Journal, SetRecord, Stage, all};
 use crate::stack::{DataKind, DataSet, Name};
 
 /// One thing that a run has left.
@@ -68,7 +68,7 @@ impl Ended {
 /// # Errors
 /// When the store, a volume or a server cannot be asked.
 pub async fn list(home: &Home, cx: &Context) -> Result<Vec<Kept>, RestoreError> {
-    let journals = run::all(&home.store).await?;
+    let journals = all(&home.store).await?;
     let mut kept = Vec::new();
     for journal in journals.iter().filter(|journal| journal.state().stage != Stage::Discarded) {
         kept.extend(of_run(home, journal, cx).await?);
@@ -200,7 +200,7 @@ fn volume_words(stage: volume::Stage) -> &'static str {
 /// # Errors
 /// `NoSuchRun`; the data set that could not be dealt with.
 pub async fn end(home: &Home, run: &str, step: Step, cx: &Context) -> Result<Vec<Ended>, RestoreError> {
-    let mut journals = run::all(&home.store).await?;
+    let mut journals = all(&home.store).await?;
     let Some(journal) = journals.iter_mut().find(|journal| journal.run() == run) else {
         return end_without_journal(home, run, step, cx).await;
     };

@@ -9,13 +9,13 @@ use crate::context::Context;
 use crate::data::volume::{self, Outcome, Stage};
 use crate::data::{DataError, postgres, redis};
 use crate::point::Home;
-use crate::run;
+use crate::run::in_place as journals;
 use crate::stack::DataKind;
 
 /// Ends it, and says what was done: first by the journals of whole runs, then what lies about without one.
 pub async fn what_was_left(home: &Home, plan: &RestorePlan, cx: &Context) -> Result<Vec<String>, RestoreError> {
     let mut done = Vec::new();
-    for mut journal in run::all(&home.store).await? {
+    for mut journal in journals::all(&home.store).await? {
         if journal.state().stage.is_unfinished() {
             for ended in ending::resume(home, &mut journal, cx).await? {
                 let live = ended.live.unwrap_or("former");
@@ -39,7 +39,7 @@ pub async fn what_was_left(home: &Home, plan: &RestorePlan, cx: &Context) -> Res
 /// # Errors
 /// `Unfinished` when a run was cut short.
 pub async fn refuse_unfinished(home: &Home) -> Result<(), RestoreError> {
-    let runs = run::all(&home.store).await?;
+    let runs = journals::all(&home.store).await?;
     match runs.iter().find(|journal| journal.state().stage.is_unfinished()) {
         Some(journal) => Err(RestoreError::Unfinished { run: journal.run().to_owned() }),
         None => Ok(()),

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::data::postgres::restore as postgres;
 use crate::data::{DataError, Estimate, redis, volume};
 use crate::point::{DataWord, Home, PointId};
-use crate::run::DatabaseRecord;
+use crate::run::in_place::DatabaseRecord;
 use crate::stack::{DataKind, Name};
 
 /// For `--dry-run`.

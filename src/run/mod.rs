@@ -1,15 +1,35 @@
-//! The durable record of an operation that changes live data: append-only journals in the store, outside of what the
-//! operation may damage. Owns what is written and what it adds up to; refuses to know how a step is done or undone:
-//! those are the verbs'.
+//! The durable engine: a frozen [`Plan`], an append-only journal, and what both add up to. Owns the order of record and
+//! deed, and what follows a crash; refuses to know what a step does: steps are the verbs'.
+//!
+//! A run is led by [`decide`] alone, over a [`State`] that is folded from the journal; beginning and going on after a
+//! crash are the same path.
 
+mod decide;
+mod engine;
 mod event;
-mod journal;
+pub mod in_place;
+pub mod journal;
+mod lease;
+mod plan;
+mod state;
+mod step;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
 
 use crate::failure::{Category, Failure};
 use crate::storage::StorageError;
 
-pub use event::{DatabaseRecord, Event, SetRecord, Stage, State, Swapped};
-pub use journal::{Journal, all, open};
+pub use decide::{Decision, decide};
+pub use engine::{Engine, Left};
+pub use event::{Entry, Event, FORMAT_VERSION, Failed, Outcome};
+pub use journal::{Journal, Journals};
+pub use lease::{Held, Lease, TTL};
+pub use plan::{ENGINE_VERSION, Phase, Plan, PlannedStep, RunId, StepKind};
+pub use state::{Stage, State, StepState};
+pub use step::{Probe, Step, StepError, Steps};
 
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -17,26 +37,40 @@ pub enum RunError {
     Store { run: String, source: StorageError },
     #[error("cannot list the journals of earlier runs")]
     List { source: StorageError },
+    #[error("cannot read or write the journal of the run {run}")]
+    File { run: String, source: std::io::Error },
+    #[error("cannot list the journals in {}", folder.display())]
+    Folder { folder: PathBuf, source: std::io::Error },
     #[error("the journal of the run {run} cannot be understood: {reason}")]
     Damaged { run: String, reason: String },
     #[error("another process is at the run {run}")]
     Contended { run: String },
+    #[error("{holder} is at the run {run}")]
+    Held { holder: String, run: String },
+    #[error("cannot read or write who may act on the stack")]
+    Lease { source: StorageError },
+    #[error("the right to act was lost: another process leads the run {run} now")]
+    Lost { run: String },
 }
 
 impl Failure for RunError {
     fn category(&self) -> Category {
         match self {
-            Self::Store { source, .. } | Self::List { source } => source.category(),
+            Self::Store { source, .. } | Self::List { source } | Self::Lease { source } => source.category(),
+            Self::File { .. } | Self::Folder { .. } => Category::Unavailable,
             Self::Damaged { .. } => Category::NeedsOperator,
-            Self::Contended { .. } => Category::Locked,
+            Self::Lost { .. } => Category::LeaseLost,
+            Self::Contended { .. } | Self::Held { .. } => Category::Locked,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Store { source, .. } | Self::List { source } => source.hint(),
+            Self::Store { source, .. } | Self::List { source } | Self::Lease { source } => source.hint(),
+            Self::File { .. } | Self::Folder { .. } => Some("look at the disk's space and the folder's owner".into()),
+            Self::Lost { .. } => None,
             Self::Damaged { run, .. } => Some(format!("look at `runs/{run}/` in the store, beside `repository/`")),
-            Self::Contended { .. } => Some("wait for it to end".into()),
+            Self::Contended { .. } | Self::Held { .. } => Some("wait for it to end".into()),
         }
     }
 }

@@ -127,7 +127,7 @@ async fn heal(home: &Home) -> Result<(), SnapshotError> {
 /// # Errors
 /// `Mixture` while one is open.
 pub async fn refuse_mixture(home: &Home) -> Result<(), SnapshotError> {
-    match crate::run::open(&home.store).await?.first() {
+    match crate::run::in_place::open(&home.store).await?.first() {
         Some(journal) => Err(SnapshotError::Mixture { run: journal.run().to_owned() }),
         None => Ok(()),
     }

@@ -4,14 +4,14 @@ use crate::context::Context;
 use crate::data::{DataError, postgres, volume};
 use crate::finding::Finding;
 use crate::point::store_spec;
-use crate::run;
+use crate::run::in_place;
 use crate::stack::{DataKind, DataSet, Stack};
 
 /// Runs by their journals; the store's own findings say when it cannot be asked.
 pub async fn look(stack: &Stack) -> Vec<Finding> {
     let Ok(spec) = store_spec(stack) else { return Vec::new() };
     let Ok(store) = crate::storage::open(&spec).await else { return Vec::new() };
-    let journals = match run::all(&store).await {
+    let journals = match in_place::all(&store).await {
         Ok(journals) => journals,
         Err(error) => return vec![super::home::problem("what in-place restores have left cannot be told", &error)],
     };

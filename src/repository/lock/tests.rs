@@ -248,7 +248,7 @@ async fn our_own_locks_are_never_stale_while_their_process_lives_and_dead_at_onc
     let repository = repository(&store).await;
     let cx = context(&store.clock);
     // A lock of this very process that nobody refreshes, as of one whose clock jumped ahead by a day.
-    let mut document = Machine::this().lock(true);
+    let mut document = Document::of(Process::this(), true);
     let live = repository.save_file(FileKind::Lock, &document.to_json()).await.unwrap();
     store.clock.jump(SignedDuration::from_hours(24));
     locked_by(repository.lock(LockKind::Shared, AT_ONCE, &cx).await);

@@ -12,6 +12,8 @@ use crate::storage::{Created, SharedStore};
 /// What is written; what is newer is refused.
 const FORMAT_VERSION: u32 = 1;
 const FOLDER: &str = "runs/";
+/// How the ids of in-place restores begin; other runs have journals of another format beside theirs.
+pub const PREFIX: &str = "restore-";
 
 /// One object.
 #[derive(Debug, Serialize, Deserialize)]
@@ -95,7 +97,8 @@ pub async fn all(store: &SharedStore) -> Result<Vec<Journal>, RunError> {
     let mut runs: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let listed = store.list(FOLDER).await.map_err(|source| RunError::List { source })?;
     for key in listed.into_iter().map(|meta| meta.key) {
-        if let Some((run, _)) = key.strip_prefix(FOLDER).and_then(|rest| rest.split_once('/')) {
+        let run = key.strip_prefix(FOLDER).and_then(|rest| rest.split_once('/'));
+        if let Some((run, _)) = run.filter(|(run, _)| run.starts_with(PREFIX)) {
             runs.entry(run.to_owned()).or_default().push(key.clone());
         }
     }
@@ -209,19 +212,19 @@ mod tests {
     async fn of_two_that_append_one_is_told_and_a_gap_or_a_newer_entry_is_refused() {
         let (_folder, store) = store().await;
         let now = Timestamp::from_second(1_800_000_000).unwrap();
-        let mut one = Journal::begin(&store, "r", &story()[0], now).await.unwrap();
+        let mut one = Journal::begin(&store, "restore-r", &story()[0], now).await.unwrap();
         let mut other = all(&store).await.unwrap().remove(0);
         one.append(&Event::Promoting {}, now).await.unwrap();
         assert!(matches!(other.append(&Event::Undoing {}, now).await, Err(RunError::Contended { .. })));
         assert!(one.append(&Event::Discarded {}, now).await.unwrap_err().to_string().contains("cannot be understood"));
-        let entry = store.get(&key("r", 1)).await.unwrap();
-        store.put(&key("r", 3), vec![entry.clone()]).await.unwrap();
+        let entry = store.get(&key("restore-r", 1)).await.unwrap();
+        store.put(&key("restore-r", 3), vec![entry.clone()]).await.unwrap();
         assert!(
             matches!(all(&store).await, Err(RunError::Damaged { reason, .. }) if reason.contains("entry 2 is missing"))
         );
-        store.delete(&key("r", 3)).await.unwrap();
+        store.delete(&key("restore-r", 3)).await.unwrap();
         let newer = String::from_utf8(entry.to_vec()).unwrap().replace("\"formatVersion\":1", "\"formatVersion\":2");
-        store.put(&key("r", 1), vec![Bytes::from(newer)]).await.unwrap();
+        store.put(&key("restore-r", 1), vec![Bytes::from(newer)]).await.unwrap();
         assert!(
             matches!(all(&store).await, Err(RunError::Damaged { reason, .. }) if reason.contains("format version 2"))
         );
@@ -229,7 +232,7 @@ mod tests {
 
     #[test]
     fn the_committed_journal_of_format_1_is_read_for_ever() {
-        let text = include_str!("../../tests/fixtures/formats/run-journal-1.jsonl");
+        let text = include_str!("../../../tests/fixtures/formats/run-journal-1.jsonl");
         let read: Vec<Event> = text.lines().map(|line| event(line.as_bytes()).unwrap()).collect();
         assert_eq!(read, story());
     }

@@ -1,4 +1,5 @@
-//! Which process on which machine holds a lock: what makes our own dead lock known at once.
+//! Processes as they are told apart for ever: by machine, boot, process namespace, id and start. What a dead one holds is
+//! known at once to be nobody's.
 
 use std::fmt::Write;
 use std::sync::OnceLock;
@@ -8,19 +9,17 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use sha2::{Digest, Sha256};
 
-use super::document::Document;
-
 /// Between the host's name and what tells processes apart.
-pub(super) const MARK: &str = "/drydock-";
+const MARK: &str = "/drydock-";
 
-/// This process, as its locks name it.
+/// A process, as what it holds names it.
 #[derive(Debug, Clone)]
-pub(super) struct Machine {
-    host: String,
-    username: String,
-    uid: u32,
-    gid: u32,
-    pid: u32,
+pub struct Process {
+    pub host: String,
+    pub username: String,
+    pub uid: u32,
+    pub gid: u32,
+    pub pid: u32,
     /// `None` where /proc does not say: then nothing is provable.
     identity: Option<Identity>,
     /// When the machine came up, by its own clock.
@@ -46,10 +45,10 @@ struct Identity {
 /// The inode of the machine's own process namespace, which no container has. Source: Linux `PROC_PID_INIT_INO`.
 const INITIAL_NAMESPACE: u64 = 0xEFFF_FFFC;
 
-impl Machine {
+impl Process {
     /// This process.
     pub fn this() -> &'static Self {
-        static THIS: OnceLock<Machine> = OnceLock::new();
+        static THIS: OnceLock<Process> = OnceLock::new();
         THIS.get_or_init(|| Self {
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             username: uzers::get_current_username().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
@@ -61,39 +60,33 @@ impl Machine {
         })
     }
 
-    /// A lock of this process; the keeper sets its time.
-    pub fn lock(&self, exclusive: bool) -> Document {
-        let mut hostname = self.host.clone();
+    /// The host's name and what tells this process apart: `papg-0/drydock-<boot>-<namespace>-<start>-<run>-<machine>`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let mut name = self.host.clone();
         if let Some(Identity { boot, namespace, start, run, machine }) = &self.identity {
-            write!(hostname, "{MARK}{boot}-{namespace}-{start}-{run}").expect("writing to a string cannot fail");
+            write!(name, "{MARK}{boot}-{namespace}-{start}-{run}").expect("writing to a string cannot fail");
             if let Some(machine) = machine {
-                write!(hostname, "-{machine}").expect("writing to a string cannot fail");
+                write!(name, "-{machine}").expect("writing to a string cannot fail");
             }
         }
-        Document {
-            time: Timestamp::UNIX_EPOCH,
-            exclusive,
-            hostname,
-            username: self.username.clone(),
-            pid: i64::from(self.pid),
-            uid: self.uid,
-            gid: self.gid,
-        }
+        name
     }
 
     /// Proven: a drydock process of this boot and namespace that is gone, or one of this machine before it went down.
-    /// `modified` is when the lock was last refreshed.
-    pub fn knows_dead(&self, lock: &Document, modified: Timestamp) -> bool {
-        self.fellow(lock).is_some_and(|start| fate(lock.pid, Some(start)) == Fate::Dead)
-            || self.has_gone_down_since(lock, modified)
+    /// `modified` is when it last said that it lives.
+    #[must_use]
+    pub fn knows_dead(&self, name: &str, pid: i64, modified: Timestamp) -> bool {
+        self.fellow(name).is_some_and(|start| fate(pid, Some(start)) == Fate::Dead)
+            || self.has_gone_down_since(name, modified)
     }
 
-    /// Whether the lock is of a former boot of this machine. Containers are left out, because those of one image share a
+    /// Whether it is of a former boot of this machine. Containers are left out, because those of one image share a
     /// machine id and those of one machine come and go by themselves. Clones of a machine that nobody renamed would pass
-    /// for it: a lock that was refreshed since this one came up is another's.
-    fn has_gone_down_since(&self, lock: &Document, modified: Timestamp) -> bool {
-        let (Some(own), Some(other)) = (&self.identity, Identity::parse(&lock.hostname)) else { return false };
-        let host = lock.hostname.rsplit_once(MARK).map(|(host, _)| host);
+    /// for it: one that lived since this one came up is another's.
+    fn has_gone_down_since(&self, name: &str, modified: Timestamp) -> bool {
+        let (Some(own), Some(other)) = (&self.identity, Identity::parse(name)) else { return false };
+        let host = name.rsplit_once(MARK).map(|(host, _)| host);
         own.machine.is_some()
             && own.machine == other.machine
             && host == Some(self.host.as_str())
@@ -102,23 +95,31 @@ impl Machine {
             && self.booted.is_some_and(|booted| modified < booted)
     }
 
-    /// Seen alive: a drydock process of this boot and namespace, or a restic of this host whose process id lives.
-    pub fn knows_alive(&self, lock: &Document) -> bool {
-        let start = self.fellow(lock);
-        (start.is_some() || lock.hostname == self.host) && fate(lock.pid, start) == Fate::Alive
+    /// Seen alive: a drydock process of this boot and namespace, or another program of this host whose process id lives.
+    #[must_use]
+    pub fn knows_alive(&self, name: &str, pid: i64) -> bool {
+        let start = self.fellow(name);
+        (start.is_some() || name == self.host) && fate(pid, start) == Fate::Alive
     }
 
-    /// What restic believes: a lock with this host's name whose process id is not there. A name proves no machine, so
-    /// this is for a person's `unlock` alone.
-    pub fn believes_dead(&self, lock: &Document) -> bool {
-        lock.hostname == self.host && fate(lock.pid, None) == Fate::Dead
+    /// What restic believes: one with this host's name whose process id is not there. A name proves no machine, so this
+    /// is for a person's word alone.
+    #[must_use]
+    pub fn believes_dead(&self, name: &str, pid: i64) -> bool {
+        name == self.host && fate(pid, None) == Fate::Dead
     }
 
-    /// The start of the lock's process, if that is one of this boot and namespace.
-    fn fellow(&self, lock: &Document) -> Option<u64> {
-        let (own, other) = (self.identity.as_ref()?, Identity::parse(&lock.hostname)?);
+    /// The process's start, if it is one of this boot and namespace.
+    fn fellow(&self, name: &str) -> Option<u64> {
+        let (own, other) = (self.identity.as_ref()?, Identity::parse(name)?);
         (own.boot == other.boot && own.namespace == other.namespace).then_some(other.start)
     }
+}
+
+/// The host in a process's [name](Process::name).
+#[must_use]
+pub fn host_of(name: &str) -> &str {
+    name.split_once(MARK).map_or(name, |(host, _)| host)
 }
 
 impl Identity {
@@ -186,23 +187,34 @@ fn start_of(process: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn altered(change: impl FnOnce(&mut Machine)) -> Document {
-        let mut machine = Machine::this().clone();
-        change(&mut machine);
-        machine.lock(false)
+    /// A name and a process id.
+    type Said = (String, i64);
+
+    fn said(process: &Process) -> Said {
+        (process.name(), i64::from(process.pid))
     }
 
-    fn identity(machine: &mut Machine) -> &mut Identity {
-        machine.identity.as_mut().unwrap()
+    fn altered(change: impl FnOnce(&mut Process)) -> Said {
+        let mut process = Process::this().clone();
+        change(&mut process);
+        said(&process)
+    }
+
+    fn identity(process: &mut Process) -> &mut Identity {
+        process.identity.as_mut().unwrap()
+    }
+
+    fn on(host: &str, (_, pid): Said) -> Said {
+        (host.into(), pid)
     }
 
     #[test]
     fn only_a_process_of_this_boot_and_namespace_is_provably_dead_or_alive() {
-        let this = Machine::this();
+        let this = Process::this();
         let mut child = std::process::Command::new("true").spawn().unwrap();
         child.wait().unwrap();
         let gone = child.id();
-        let verdict = |lock: &Document| (this.knows_dead(lock, Timestamp::now()), this.knows_alive(lock));
+        let verdict = |(name, pid): &Said| (this.knows_dead(name, *pid, Timestamp::now()), this.knows_alive(name, *pid));
         assert_eq!(verdict(&altered(|_| ())), (false, true), "this process itself");
         assert_eq!(verdict(&altered(|m| m.pid = gone)), (true, false), "one that has ended");
         assert_eq!(verdict(&altered(|m| identity(m).start += 1)), (true, false), "its process id was given away again");
@@ -214,9 +226,9 @@ mod tests {
         for elsewhere in [
             altered(|m| (m.pid, identity(m).boot) = (gone, "0".repeat(32))),
             altered(|m| (m.pid, identity(m).namespace) = (gone, 1)),
-            altered(|m| m.pid = gone).clone_with_host("other-host"),
+            on("other-host", altered(|m| m.pid = gone)),
         ] {
-            assert_eq!(verdict(&elsewhere), (false, false), "{}", elsewhere.hostname);
+            assert_eq!(verdict(&elsewhere), (false, false), "{elsewhere:?}");
         }
     }
 
@@ -224,85 +236,58 @@ mod tests {
     fn after_a_reboot_the_locks_of_before_are_dead_and_nobody_elses() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let this = {
-            let mut this = Machine { booted: Some(at(1_000)), ..Machine::this().clone() };
+            let mut this = Process { booted: Some(at(1_000)), ..Process::this().clone() };
             (identity(&mut this).namespace, identity(&mut this).machine) = (INITIAL_NAMESPACE, Some("m".into()));
             this
         };
-        let former = |change: &dyn Fn(&mut Machine)| {
+        let dead = |(name, pid): &Said, second| this.knows_dead(name, *pid, at(second));
+        let former = |change: &dyn Fn(&mut Process)| {
             let mut machine = this.clone();
             identity(&mut machine).boot = "0".repeat(32);
             change(&mut machine);
-            machine.lock(true)
+            said(&machine)
         };
-        assert!(this.knows_dead(&former(&|_| ()), at(999)));
-        assert!(!this.knows_dead(&former(&|_| ()), at(1_001)), "refreshed since: a clone of this machine lives");
-        assert!(!this.knows_dead(&this.lock(true), at(999)), "this process");
+        assert!(dead(&former(&|_| ()), 999));
+        assert!(!dead(&former(&|_| ()), 1_001), "refreshed since: a clone of this machine lives");
+        assert!(!dead(&said(&this), 999), "this process");
         for elsewhere in [
             former(&|m| identity(m).machine = Some("other".into())),
             former(&|m| identity(m).machine = None),
             former(&|m| identity(m).namespace = 1),
             former(&|m| m.host = "renamed-clone".into()),
         ] {
-            assert!(!this.knows_dead(&elsewhere, at(999)), "{}", elsewhere.hostname);
+            assert!(!dead(&elsewhere, 999), "{elsewhere:?}");
         }
         let mut contained = this.clone();
         identity(&mut contained).namespace = 1;
-        assert!(!contained.knows_dead(&former(&|_| ()), at(999)), "a container cannot know");
+        let (name, pid) = former(&|_| ());
+        assert!(!contained.knows_dead(&name, pid, at(999)), "a container cannot know");
     }
 
     #[test]
-    fn a_lock_of_restic_with_our_host_name_is_believed_only_when_a_person_asks() {
-        let this = Machine::this();
+    fn another_programs_process_is_believed_dead_only_when_a_person_asks() {
+        let this = Process::this();
         let mut child = std::process::Command::new("true").spawn().unwrap();
         child.wait().unwrap();
-        let restic = |pid: u32| {
-            let mut lock = this.lock(true).clone_with_host(&this.host);
-            lock.pid = i64::from(pid);
-            lock
-        };
-        let (gone, alive) = (restic(child.id()), restic(std::process::id()));
+        let other = |pid: u32| (this.host.clone(), i64::from(pid));
         let now = Timestamp::now();
-        assert_eq!(
-            (this.knows_dead(&gone, now), this.believes_dead(&gone), this.knows_alive(&gone)),
-            (false, true, false)
-        );
-        assert_eq!(
-            (this.knows_dead(&alive, now), this.believes_dead(&alive), this.knows_alive(&alive)),
-            (false, false, true)
-        );
-        assert!(!this.believes_dead(&restic(child.id()).clone_with_host("elsewhere")));
+        let verdict = |(name, pid): &Said| {
+            (this.knows_dead(name, *pid, now), this.believes_dead(name, *pid), this.knows_alive(name, *pid))
+        };
+        assert_eq!(verdict(&other(child.id())), (false, true, false));
+        assert_eq!(verdict(&other(std::process::id())), (false, false, true));
+        assert_eq!(verdict(&on("elsewhere", other(child.id()))), (false, false, false));
     }
 
     #[test]
-    fn people_see_the_host_without_what_tells_processes_apart() {
-        let mut lock =
-            Machine { host: "papg-0".into(), username: "root".into(), pid: 7, ..Machine::this().clone() }.lock(true);
-        lock.time = "2026-06-15T12:00:00.5Z".parse().unwrap();
-        assert_eq!(lock.to_string(), "PID 7 on papg-0 by root since 2026-06-15T12:00:00Z, exclusively");
-        assert_eq!(Document::from_json(&lock.to_json()).unwrap(), lock);
-        let restic = br#"{"time":"2026-06-15T14:00:00.123456789+02:00","exclusive":false,"hostname":"h","username":"u","pid":5,"uid":1,"gid":2}"#;
-        let lock = Document::from_json(restic).unwrap();
-        assert_eq!(lock.to_string(), "PID 5 on h by u since 2026-06-15T12:00:00Z");
-    }
-
-    #[test]
-    fn the_committed_lock_is_read_and_written_for_ever() {
-        let json = include_bytes!("../../../tests/fixtures/formats/lock-1.json");
-        let lock = Document::from_json(json).unwrap();
-        assert_eq!(lock.to_json(), json);
-        let identity = Identity::parse(&lock.hostname).unwrap();
+    fn names_of_former_versions_are_understood_for_ever() {
+        let name = "papg-0/drydock-0123456789abcdef0123456789abcdef-4026531836-123456-9f8e7d6c";
         let boot = "0123456789abcdef0123456789abcdef".into();
         let former =
             Identity { boot, namespace: INITIAL_NAMESPACE, start: 123_456, run: "9f8e7d6c".into(), machine: None };
-        assert_eq!(identity, former);
-        let newer = Identity::parse(&format!("{}-00112233aabbccdd", lock.hostname)).unwrap();
+        assert_eq!(Identity::parse(name).unwrap(), former);
+        let newer = Identity::parse(&format!("{name}-00112233aabbccdd")).unwrap();
         assert_eq!(newer, Identity { machine: Some("00112233aabbccdd".into()), ..former });
-        assert_eq!(lock.to_string(), "PID 7 on papg-0 by root since 2026-01-02T03:04:05Z, exclusively");
-    }
-
-    impl Document {
-        fn clone_with_host(&self, host: &str) -> Self {
-            Self { hostname: host.into(), ..self.clone() }
-        }
+        assert_eq!((host_of(name), host_of("papg-0")), ("papg-0", "papg-0"));
     }
 }

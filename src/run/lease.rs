@@ -1,0 +1,311 @@
+//! The right to act on a stack: `lease/<token>.json`, aged by the store's clock, for daemons and the command line alike.
+//! Tokens only grow: whoever has a newer one fences off all before, because entries of a journal are created only if
+//! absent and a new holder's `adopted` takes the number that the former one would have written next.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::RunError;
+use crate::context::Context;
+use crate::process::{Process, host_of};
+use crate::storage::{Created, SharedStore, StorageError};
+
+/// A lease that was not renewed for this long is anybody's.
+pub const TTL: Duration = Duration::from_secs(60);
+/// Four renewals may fail before the lease is given up.
+const RENEW: Duration = Duration::from_secs(12);
+/// The holder stops this long before others may begin: what it has under way must come to its end.
+const MARGIN: Duration = Duration::from_secs(12);
+/// How often somebody who waits looks again.
+const PAUSE: Duration = Duration::from_secs(2);
+
+const FOLDER: &str = "lease/";
+/// Written and looked at for the store's time alone.
+const CLOCK: &str = "lease/clock";
+/// What is newer is refused.
+const FORMAT_VERSION: u32 = 1;
+
+/// Who has the right, as the store says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Document {
+    format_version: u32,
+    token: u64,
+    /// [`Process::name`].
+    process: String,
+    pid: i64,
+    username: String,
+    /// What it is held for: a run's id.
+    run: String,
+    since: Timestamp,
+    /// It was given back.
+    released: bool,
+    /// Random: when an answer is lost on the way, the content is how the winner recognises itself.
+    nonce: String,
+}
+
+/// Who holds it while another would like to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// `PID 7 on papg-0 by root since 2026-06-15T12:00:00Z`.
+    pub holder: String,
+    pub run: String,
+}
+
+/// The right to act, renewed in the background until it is released. Dropped without that, it is anybody's after [`TTL`],
+/// or at once where it can be seen that this process is gone.
+#[derive(Debug)]
+pub struct Lease {
+    kept: Arc<Kept>,
+    /// Fired one margin before anybody else may act; the work under the lease stops by it.
+    pub lost: CancellationToken,
+    keeper: JoinHandle<()>,
+    _stop: DropGuard,
+}
+
+#[derive(Debug)]
+struct Kept {
+    store: SharedStore,
+    document: Document,
+}
+
+impl Lease {
+    /// Takes the right to act for `run`, waiting up to `wait` for whoever has it; `waiting` hears of each holder once.
+    ///
+    /// # Errors
+    /// `Held` when somebody else has it still; `Store` when it cannot be asked or written.
+    pub async fn acquire(
+        store: &SharedStore,
+        run: &str,
+        wait: Duration,
+        cx: &Context,
+        mut waiting: impl FnMut(&Held),
+    ) -> Result<Self, RunError> {
+        let begun = Instant::now();
+        let mut told = None;
+        loop {
+            let asked = (Instant::now(), cx.clock.now()); // the lease is as old as the question, not as the answer
+            match take(store, run, cx).await.map_err(|error| error.of(run))? {
+                Ok(document) => return Ok(Self::keep(store, document, asked, cx)),
+                Err(held) if begun.elapsed() >= wait || cx.cancel.is_cancelled() => {
+                    return Err(RunError::Held { holder: held.holder, run: held.run });
+                }
+                Err(held) => {
+                    if told.as_ref() != Some(&held) {
+                        waiting(&held);
+                        told = Some(held);
+                    }
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(PAUSE.min(wait.saturating_sub(begun.elapsed()))) => {}
+                () = cx.cancel.cancelled() => {}
+            }
+        }
+    }
+
+    /// The fencing token.
+    #[must_use]
+    pub fn token(&self) -> u64 {
+        self.kept.document.token
+    }
+
+    /// As others see this holder.
+    #[must_use]
+    pub fn holder(&self) -> String {
+        self.kept.document.to_string()
+    }
+
+    /// Gives it back, so that nobody has to wait.
+    ///
+    /// # Errors
+    /// When the store cannot be written: it is anybody's after [`TTL`] then, or when this process is gone.
+    pub async fn release(self) -> Result<(), RunError> {
+        self.keeper.abort();
+        let released = Document { released: true, ..self.kept.document.clone() };
+        let of = |source| RunError::Store { run: self.kept.document.run.clone(), source };
+        self.kept.store.put(&key(released.token), vec![released.json()]).await.map_err(of)
+    }
+
+    fn keep(store: &SharedStore, document: Document, since: (Instant, Timestamp), cx: &Context) -> Self {
+        let kept = Arc::new(Kept { store: store.clone(), document });
+        let (lost, stop) = (CancellationToken::new(), CancellationToken::new());
+        let keeper = tokio::spawn(renew(kept.clone(), since, lost.clone(), stop.clone(), cx.clone()));
+        Self { kept, lost, keeper, _stop: stop.drop_guard() }
+    }
+}
+
+impl Document {
+    fn new(token: u64, run: &str, now: Timestamp) -> Self {
+        let process = Process::this();
+        Self {
+            format_version: FORMAT_VERSION,
+            token,
+            process: process.name(),
+            pid: i64::from(process.pid),
+            username: process.username.clone(),
+            run: run.to_owned(),
+            since: now,
+            released: false,
+            nonce: format!("{:016x}", rand::random::<u64>()),
+        }
+    }
+
+    fn json(&self) -> Bytes {
+        Bytes::from(serde_json::to_vec(self).expect("names and numbers are JSON"))
+    }
+}
+
+/// For people.
+impl std::fmt::Display for Document {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let host = host_of(&self.process);
+        write!(f, "PID {} on {host} by {} since {:.0}", self.pid, self.username, self.since)
+    }
+}
+
+/// What keeps the lease from being judged.
+enum Trouble {
+    Store(StorageError),
+    Damaged(String),
+}
+
+impl From<StorageError> for Trouble {
+    fn from(source: StorageError) -> Self {
+        Self::Store(source)
+    }
+}
+
+impl Trouble {
+    fn of(self, run: &str) -> RunError {
+        match self {
+            Self::Store(source) => RunError::Lease { source },
+            Self::Damaged(reason) => RunError::Damaged { run: run.to_owned(), reason },
+        }
+    }
+}
+
+/// Digits enough for a lease a second for ten thousand years; in order when sorted as text.
+fn key(token: u64) -> String {
+    format!("{FOLDER}{token:012}.json")
+}
+
+fn token_of(key: &str) -> Option<u64> {
+    key.strip_prefix(FOLDER)?.strip_suffix(".json")?.parse().ok()
+}
+
+/// One attempt.
+async fn take(store: &SharedStore, run: &str, cx: &Context) -> Result<Result<Document, Held>, Trouble> {
+    let listed = store.list(FOLDER).await?;
+    let newest = listed.iter().filter_map(|meta| Some((token_of(&meta.key)?, meta.modified))).max();
+    if let Some((token, modified)) = newest
+        && let Some(holder) = read(store, token).await?
+        && !is_free(store, &holder, modified).await?
+    {
+        return Ok(Err(Held { holder: holder.to_string(), run: holder.run }));
+    }
+    let document = Document::new(newest.map_or(1, |(token, _)| token + 1), run, cx.clock.now());
+    match store.create(&key(document.token), document.json()).await? {
+        Created::New => {
+            forget_former(store, document.token, listed.iter().filter_map(|meta| token_of(&meta.key))).await;
+            Ok(Ok(document))
+        }
+        Created::Exists => {
+            let winner = read(store, document.token).await?;
+            let holder = winner.as_ref().map_or_else(|| "somebody".into(), ToString::to_string);
+            Ok(Err(Held { holder, run: winner.map(|winner| winner.run).unwrap_or_default() }))
+        }
+    }
+}
+
+/// `None` when it has gone meanwhile.
+async fn read(store: &SharedStore, token: u64) -> Result<Option<Document>, Trouble> {
+    let json = match store.get(&key(token)).await {
+        Ok(json) => json,
+        Err(StorageError::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let damaged = |reason: String| Trouble::Damaged(format!("{}: {reason}", key(token)));
+    let document: Document = serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))?;
+    if document.format_version > FORMAT_VERSION {
+        return Err(damaged(format!("it has format version {}", document.format_version)));
+    }
+    Ok(Some(document))
+}
+
+/// Whether nobody acts by it any more.
+async fn is_free(store: &SharedStore, holder: &Document, modified: Timestamp) -> Result<bool, Trouble> {
+    if holder.released || Process::this().knows_dead(&holder.process, holder.pid, modified) {
+        return Ok(true);
+    }
+    let nonce = format!("{:016x}", rand::random::<u64>());
+    store.put(CLOCK, vec![nonce.into()]).await?;
+    let Some(now) = store.stat(CLOCK).await? else { return Ok(false) };
+    Ok(now.modified.duration_since(modified) > SignedDuration::try_from(TTL).unwrap_or(SignedDuration::MAX))
+}
+
+/// Former tokens say nothing any more. Credentials that may not delete leave them there, which only costs a listing.
+async fn forget_former(store: &SharedStore, token: u64, found: impl Iterator<Item = u64>) {
+    for former in found.filter(|found| *found < token) {
+        if let Err(error) = store.delete(&key(former)).await {
+            tracing::debug!(%error, "a former lease stays");
+            return;
+        }
+    }
+}
+
+/// Renews until told to stop. A machine that slept has not renewed: both clocks are looked at.
+async fn renew(
+    kept: Arc<Kept>,
+    since: (Instant, Timestamp),
+    lost: CancellationToken,
+    stop: CancellationToken,
+    cx: Context,
+) {
+    let lasts = TTL - MARGIN;
+    let wall = SignedDuration::try_from(lasts).unwrap_or(SignedDuration::MAX);
+    let (mut renewed, mut renewed_at) = since;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(RENEW.min(lasts.saturating_sub(renewed.elapsed()))) => {}
+            () = stop.cancelled() => return,
+        }
+        let (begun, begun_at) = (Instant::now(), cx.clock.now());
+        let expired = || renewed.elapsed() >= lasts || cx.clock.now().duration_since(renewed_at) >= wall;
+        if expired() {
+            tracing::error!(run = %kept.document.run, "the lease could not be renewed in time; the work under it stops");
+            return lost.cancel();
+        }
+        let answer = tokio::time::timeout(lasts.saturating_sub(renewed.elapsed()), kept.renew_once()).await;
+        match answer {
+            Ok(Ok(true)) => (renewed, renewed_at) = (begun, begun_at),
+            Ok(Ok(false)) => {
+                tracing::error!(run = %kept.document.run, "another process has taken the lease; the work under it stops");
+                return lost.cancel();
+            }
+            Ok(Err(error)) => tracing::warn!(%error, run = %kept.document.run, "the lease could not be renewed yet"),
+            Err(_) => {}
+        }
+    }
+}
+
+impl Kept {
+    /// False when a newer token is there.
+    async fn renew_once(&self) -> Result<bool, StorageError> {
+        if self.store.stat(&key(self.document.token + 1)).await?.is_some() {
+            return Ok(false);
+        }
+        self.store.put(&key(self.document.token), vec![self.document.json()]).await?;
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests;

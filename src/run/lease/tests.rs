@@ -1,0 +1,128 @@
+use jiff::SignedDuration;
+
+use super::*;
+use crate::failure::{Category, Failure};
+use crate::repository::testing::{Death, MemoryStore, TestClock};
+
+struct World {
+    memory: Arc<MemoryStore>,
+    store: SharedStore,
+    cx: Context,
+}
+
+fn world() -> World {
+    let memory = MemoryStore::new();
+    let clock: Arc<TestClock> = memory.clock.clone();
+    World { store: memory.clone(), memory, cx: Context { clock, ..Context::default() } }
+}
+
+impl World {
+    async fn acquire(&self, run: &str, wait: Duration) -> Result<Lease, RunError> {
+        Lease::acquire(&self.store, run, wait, &self.cx, |_| ()).await
+    }
+
+    /// A lease of a machine that nobody can ask.
+    async fn foreign(&self, token: u64) -> Document {
+        let document = Document { process: "elsewhere/drydock-0-1-2-3".into(), ..Document::new(token, "theirs", self.cx.clock.now()) };
+        self.store.put(&key(token), vec![document.json()]).await.unwrap();
+        document
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_acts_at_a_time_and_tokens_only_grow() {
+    let world = world();
+    let first = world.acquire("snapshot-shop-1", Duration::ZERO).await.unwrap();
+    assert_eq!(first.token(), 1);
+    let refused = world.acquire("prune-shop-2", Duration::ZERO).await.unwrap_err();
+    assert_eq!(refused.to_string(), format!("{} is at the run snapshot-shop-1", first.holder()));
+    assert_eq!(refused.category(), Category::Locked);
+    first.release().await.unwrap();
+    let second = world.acquire("prune-shop-2", Duration::ZERO).await.unwrap();
+    assert_eq!(second.token(), 2);
+    assert!(world.store.stat(&key(1)).await.unwrap().is_none(), "former tokens are tidied away");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_hears_of_the_holder_once_and_goes_on_when_it_is_released() {
+    let world = world();
+    let first = world.acquire("snapshot-shop-1", Duration::ZERO).await.unwrap();
+    let holder = first.holder();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(200)).await;
+        first.release().await.unwrap();
+    });
+    let mut heard = Vec::new();
+    let begun = Instant::now();
+    let second = Lease::acquire(&world.store, "b", Duration::from_secs(600), &world.cx, |held| heard.push(held.clone())).await;
+    assert_eq!(second.unwrap().token(), 2);
+    assert_eq!(heard, [Held { holder, run: "snapshot-shop-1".into() }]);
+    assert!((200..205).contains(&begun.elapsed().as_secs()), "a renewed lease holds: {:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_machines_lease_is_anybodys_once_it_was_not_renewed_by_the_stores_clock() {
+    let world = world();
+    world.foreign(7).await;
+    let begun = Instant::now();
+    let own = world.acquire("a", Duration::from_secs(600)).await.unwrap();
+    assert_eq!(own.token(), 8);
+    assert!(begun.elapsed() >= TTL && begun.elapsed() < TTL + PAUSE * 2, "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_process_of_this_machine_is_known_at_once() {
+    let world = world();
+    let mut child = std::process::Command::new("true").spawn().unwrap();
+    child.wait().unwrap();
+    let dead = Document { pid: i64::from(child.id()), ..Document::new(3, "theirs", world.cx.clock.now()) };
+    world.store.put(&key(3), vec![dead.json()]).await.unwrap();
+    assert_eq!(world.acquire("a", Duration::ZERO).await.unwrap().token(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_that_want_it_one_gets_it() {
+    let world = world();
+    let all = futures_util::future::join_all((0..8).map(|n| {
+        let (store, cx) = (world.store.clone(), world.cx.clone());
+        async move { Lease::acquire(&store, &format!("run-{n}"), Duration::ZERO, &cx, |_| ()).await }
+    }));
+    let all = all.await;
+    assert_eq!(all.iter().filter(|one| one.is_ok()).count(), 1);
+    assert!(all.iter().flatten().all(|lease| lease.token() == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_cannot_renew_stops_before_another_may_begin() {
+    let world = world();
+    let lease = world.acquire("a", Duration::ZERO).await.unwrap();
+    let begun = Instant::now();
+    world.memory.die(Some(Death { write: 0, after: false }));
+    lease.lost.cancelled().await;
+    assert!(begun.elapsed() <= TTL - MARGIN, "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_slept_or_was_overtaken_knows_when_it_wakes() {
+    let world = world();
+    let slept = world.acquire("a", Duration::ZERO).await.unwrap();
+    world.memory.clock.jump(SignedDuration::from_mins(5)); // tokio's timers stood still meanwhile
+    let woke = Instant::now();
+    slept.lost.cancelled().await;
+    assert!(woke.elapsed() <= RENEW);
+    slept.release().await.unwrap();
+    let overtaken = world.acquire("b", Duration::ZERO).await.unwrap();
+    world.foreign(overtaken.token() + 1).await;
+    overtaken.lost.cancelled().await;
+}
+
+#[tokio::test]
+async fn credentials_that_may_not_delete_can_still_act() {
+    let world = world();
+    world.memory.undeletable.lock().unwrap().push(FOLDER.into());
+    for token in 1..5 {
+        let lease = world.acquire("a", Duration::ZERO).await.unwrap();
+        assert_eq!(lease.token(), token);
+        lease.release().await.unwrap();
+    }
+}
