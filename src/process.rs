@@ -214,7 +214,8 @@ mod tests {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         child.wait().unwrap();
         let gone = child.id();
-        let verdict = |(name, pid): &Said| (this.knows_dead(name, *pid, Timestamp::now()), this.knows_alive(name, *pid));
+        let verdict =
+            |(name, pid): &Said| (this.knows_dead(name, *pid, Timestamp::now()), this.knows_alive(name, *pid));
         assert_eq!(verdict(&altered(|_| ())), (false, true), "this process itself");
         assert_eq!(verdict(&altered(|m| m.pid = gone)), (true, false), "one that has ended");
         assert_eq!(verdict(&altered(|m| identity(m).start += 1)), (true, false), "its process id was given away again");

@@ -277,8 +277,8 @@ impl Seen {
     }
 
     fn info(&self, store_now: Timestamp) -> LockInfo {
-        let dead =
-            self.is_of_a_dead_process() || self.document.as_ref().is_some_and(|d| Process::this().believes_dead(&d.hostname, d.pid));
+        let dead = self.is_of_a_dead_process()
+            || self.document.as_ref().is_some_and(|d| Process::this().believes_dead(&d.hostname, d.pid));
         let state = match () {
             () if dead => LockState::Dead,
             () if self.is_stale(store_now) => LockState::Stale,

@@ -36,25 +36,53 @@ impl Entry {
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Event {
     /// The first: what is going to be done, who or what asked for it, and the program that begins.
-    Accepted { plan: Plan, digest: String, by: String, tool: String },
+    Accepted {
+        plan: Plan,
+        digest: String,
+        by: String,
+        tool: String,
+    },
     /// A process takes the run over; entries of earlier ones cannot follow.
-    Adopted { holder: String, token: u64, tool: String },
+    Adopted {
+        holder: String,
+        token: u64,
+        tool: String,
+    },
     /// The step is about to be applied, or may have been already.
-    Intended { step: String, attempt: u32 },
+    Intended {
+        step: String,
+        attempt: u32,
+    },
     Applied {
         step: String,
         #[serde(default, skip_serializing_if = "Value::is_null")]
         output: Value,
     },
-    Verified { step: String },
-    Failed { step: String, failure: Failed },
+    Verified {
+        step: String,
+    },
+    Failed {
+        step: String,
+        failure: Failed,
+    },
     /// Somebody wants the run to end and what it did to be taken back.
-    Abandoned { by: String },
-    UndoIntended { step: String },
-    Undone { step: String },
-    UndoFailed { step: String, failure: Failed },
+    Abandoned {
+        by: String,
+    },
+    UndoIntended {
+        step: String,
+    },
+    Undone {
+        step: String,
+    },
+    UndoFailed {
+        step: String,
+        failure: Failed,
+    },
     /// The last.
-    Finished { outcome: Outcome },
+    Finished {
+        outcome: Outcome,
+    },
 }
 
 /// Why a step did not do as it was told, without what only the repository may hold.

@@ -224,9 +224,10 @@ impl State {
     /// Whether what was done is being taken back.
     #[must_use]
     pub fn is_undoing(&self) -> bool {
-        let failed = self.steps.iter().any(|step| {
-            matches!(step.stage, Stage::Failed | Stage::UndoIntended | Stage::Undone | Stage::UndoFailed)
-        });
+        let failed = self
+            .steps
+            .iter()
+            .any(|step| matches!(step.stage, Stage::Failed | Stage::UndoIntended | Stage::Undone | Stage::UndoFailed));
         !self.is_past_return() && (failed || self.abandoned.is_some())
     }
 

@@ -113,7 +113,11 @@ fn plan(pivot: bool) -> Plan {
         name: name.into(),
         steps: steps.iter().map(|name| step(name, StepKind::Reversible)).collect(),
     };
-    let mut phases = vec![phase("copy", &["fill:db", "fill:uploads"]), phase("judge", &["verify"]), phase("swap", &["db", "uploads"])];
+    let mut phases = vec![
+        phase("copy", &["fill:db", "fill:uploads"]),
+        phase("judge", &["verify"]),
+        phase("swap", &["db", "uploads"]),
+    ];
     if pivot {
         phases.push(Phase { name: "open".into(), steps: vec![step("open", StepKind::Pivot)] });
         phases.push(Phase { name: "tidy".into(), steps: vec![step("tidy", StepKind::Forward)] });
@@ -129,7 +133,12 @@ async fn begin(journals: &FileJournals, plan: Plan) -> RunId {
 }
 
 /// One process's life: it adopts the run and goes on until the end or its own.
-async fn live(journals: &FileJournals, run: &RunId, builders: &Builders, dies: (u32, bool)) -> Result<(Left, State), RunError> {
+async fn live(
+    journals: &FileJournals,
+    run: &RunId,
+    builders: &Builders,
+    dies: (u32, bool),
+) -> Result<(Left, State), RunError> {
     let (entries, journal) = journals.open(run).await.unwrap().unwrap();
     let state = State::of(&entries).unwrap();
     let token = state.holder.as_ref().map_or(1, |(_, token)| token + 1);
@@ -169,7 +178,9 @@ async fn story(plan: Plan, broken: &[&str], deaths: &[(u32, bool)]) -> (BTreeMap
 
 #[tokio::test]
 async fn killed_before_or_after_any_entry_a_run_ends_as_if_undisturbed() {
-    for (plan, broken) in [(plan(false), vec![]), (plan(true), vec![]), (plan(false), vec!["verify"]), (plan(true), vec!["uploads"])] {
+    for (plan, broken) in
+        [(plan(false), vec![]), (plan(true), vec![]), (plan(false), vec!["verify"]), (plan(true), vec!["uploads"])]
+    {
         let (world, outcome, _) = story(plan.clone(), &broken, &[]).await;
         assert_eq!(outcome == Outcome::Succeeded, broken.is_empty());
         assert_eq!(world.is_empty(), !broken.is_empty(), "a failed run leaves nothing: {world:?}");

@@ -15,7 +15,11 @@ fn run(text: &str) -> RunId {
 }
 
 fn story() -> Vec<Entry> {
-    let step = PlannedStep { name: "take".into(), kind: StepKind::Reversible, parameters: serde_json::json!({"data": ["db"]}) };
+    let step = PlannedStep {
+        name: "take".into(),
+        kind: StepKind::Reversible,
+        parameters: serde_json::json!({"data": ["db"]}),
+    };
     let plan = Plan::new("snapshot", &"shop".parse().unwrap(), vec![Phase { name: "take".into(), steps: vec![step] }]);
     let events = [
         Event::Accepted { digest: plan.digest(), plan, by: "root@papg-0".into(), tool: "drydock 0.1.0".into() },
@@ -26,7 +30,10 @@ fn story() -> Vec<Entry> {
         Event::Finished { outcome: Outcome::Succeeded },
     ];
     let time = Timestamp::from_second(1_800_000_000).unwrap();
-    (0..).zip(events).map(|(number, event)| Entry { nonce: format!("{number:016x}"), ..Entry::new(number, time, event) }).collect()
+    (0..)
+        .zip(events)
+        .map(|(number, event)| Entry { nonce: format!("{number:016x}"), ..Entry::new(number, time, event) })
+        .collect()
 }
 
 async fn both() -> (tempfile::TempDir, Vec<Box<dyn Journals>>) {
