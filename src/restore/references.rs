@@ -11,7 +11,7 @@ use crate::data::references::{Checked, ReferenceError, compare_gaps};
 use crate::data::{Comparison, postgres, references};
 use crate::point::{Home, PointId, PointRecord, document};
 use crate::repository::TreeId;
-use crate::run::DatabaseRecord;
+use crate::run::in_place::DatabaseRecord;
 use crate::stack::{DataKind, Name, PostgresSpec, Reference};
 
 /// What rows and files are looked at.
