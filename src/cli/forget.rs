@@ -167,6 +167,10 @@ impl Shown for Forgotten {
         if strays > 0 {
             text += &format!(", and {} of runs that were cut off", human::count(strays as u64, "snapshot"));
         }
+        if !self.plan.journals.is_empty() {
+            let journals = human::count(self.plan.journals.len() as u64, "journal");
+            text += &format!("; {journals} of old restores {would}removed");
+        }
         if gone + strays > 0 && !self.dry_run {
             text += "; `drydock prune` brings the space back";
         }

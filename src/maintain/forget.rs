@@ -1,6 +1,6 @@
-//! `forget`: drops recovery points that no rule keeps. Owns what is never dropped: the last complete point, the newest
-//! that a drill restored, a point that a person keeps, one that a newer drydock wrote; and the order: the point first,
-//! then its members, so that nobody sees a point that is not whole.
+//! `forget`: drops recovery points that no rule keeps, and journals of runs that are over. Owns what is never dropped: the
+//! last complete point, the newest that a drill restored, a point that a person keeps, one that a newer drydock wrote; and
+//! the order: the point first, then its members, so that nobody sees a point that is not whole.
 //!
 //! Complete points are counted among themselves, and those that are not complete (partial, broken) among themselves:
 //! neither takes the other's place in a rule.
@@ -9,8 +9,10 @@ mod apply;
 mod plan;
 
 use crate::context::Context;
+use crate::failure::{Category, Failure};
 use crate::point::{Home, PointError, load};
 use crate::repository::forget::Policy;
+use crate::run::{RunError, in_place};
 
 pub use apply::apply;
 pub use plan::{Fate, ForgetPlan, StrayFate, policy};
@@ -25,5 +27,35 @@ use jiff::tz::TimeZone;
 pub async fn plan_forget(home: &Home, policy: &Policy, cx: &Context) -> Result<ForgetPlan, PointError> {
     let now = super::clock::earlier(home, cx).await?;
     let points = load(&home.repository, &home.stack.name).await?;
-    Ok(plan::plan(&points, policy, now, &TimeZone::system()))
+    let journals = in_place::history(&home.store).await.unwrap_or_else(|error| {
+        // A journal that a person has to look at must not keep what is due from being done.
+        tracing::warn!(%error, "the journals of runs that are over stay");
+        Vec::new()
+    });
+    Ok(ForgetPlan { journals, ..plan::plan(&points, policy, now, &TimeZone::system()) })
+}
+
+/// What keeps `forget` from doing what it planned.
+#[derive(Debug, thiserror::Error)]
+pub enum ForgetError {
+    #[error(transparent)]
+    Point(#[from] PointError),
+    #[error("the recovery points are dropped, but the journals of runs that are over could not be removed")]
+    Journals(#[from] RunError),
+}
+
+impl Failure for ForgetError {
+    fn category(&self) -> Category {
+        match self {
+            Self::Point(error) => error.category(),
+            Self::Journals(error) => error.category(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Point(error) => error.hint(),
+            Self::Journals(error) => error.hint(),
+        }
+    }
 }

@@ -122,6 +122,30 @@ fn points_are_found_and_kept_by_the_tags_that_people_gave_them() {
 }
 
 #[test]
+fn forget_removes_the_journals_of_restores_that_are_over_but_for_the_newest() {
+    let world = World::new("journals", FILES);
+    world.write("files/a", "a");
+    let journal = include_str!("../fixtures/formats/run-journal-1.jsonl");
+    let entries: Vec<&str> = journal.lines().collect();
+    for n in 0..103 {
+        for (number, entry) in entries.iter().enumerate() {
+            world.write(&format!("store/runs/restore-shop-{n:06}/{number:06}.json"), entry);
+        }
+    }
+    // Whose removal was cut short.
+    std::fs::remove_file(world.path("store/runs/restore-shop-000001/000000.json")).unwrap();
+    assert_eq!(world.json(&["restore", "--list"])["kept"], json!([]));
+    assert_eq!(world.run(&["snapshot"]).code, 0);
+    let old: Vec<String> = (0..3).map(|n| format!("restore-shop-{n:06}")).collect();
+    assert_eq!(world.json(&["forget", "--keep-last", "1", "--dry-run"])["journals"], json!(old));
+    let forgot = world.run(&["forget", "--keep-last", "1"]);
+    assert!(forgot.code == 0 && forgot.stdout.contains("3 journals of old restores removed"), "{}", forgot.stdout);
+    let entry = |n: u32| world.path(&format!("store/runs/restore-shop-{n:06}/000000.json"));
+    assert!((0..3).all(|n| !entry(n).exists()) && (3..103).all(|n| entry(n).is_file()));
+    assert_eq!(world.json(&["forget", "--keep-last", "1"])["journals"], json!([]));
+}
+
+#[test]
 fn prune_clears_away_what_an_interrupted_write_has_left() {
     let world = World::new("sweep", FILES);
     world.write("files/a", "a");

@@ -1,16 +1,23 @@
 //! Removes what the plan drops.
 
+use super::ForgetError;
 use super::plan::ForgetPlan;
 use crate::context::Context;
 use crate::point::{Home, PointError};
 use crate::repository::RepositoryError;
+use crate::run::in_place;
 
 /// Removes the dropped points' snapshots, each point before its members, then leftovers. What it does not come to is
-/// whole, or a leftover that the next run drops. The data itself goes with `prune`.
+/// whole, or a leftover that the next run drops. The data itself goes with `prune`. Journals of runs that are over go last.
 ///
 /// # Errors
 /// When the store refuses; `Cancelled` between two points.
-pub async fn apply(home: &Home, plan: &ForgetPlan, cx: &Context) -> Result<(), PointError> {
+pub async fn apply(home: &Home, plan: &ForgetPlan, cx: &Context) -> Result<(), ForgetError> {
+    points(home, plan, cx).await?;
+    Ok(in_place::remove(&home.store, &plan.journals, cx.clock.now()).await?)
+}
+
+async fn points(home: &Home, plan: &ForgetPlan, cx: &Context) -> Result<(), PointError> {
     for fate in plan.points.iter().filter(|fate| !fate.keep) {
         go_on(cx)?;
         tracing::info!(point = %fate.id, "a recovery point is dropped");

@@ -23,6 +23,8 @@ pub struct ForgetPlan {
     pub lost_keeps: Vec<SnapshotId>,
     /// Damaged snapshots; while there are any, leftovers stay, because one of these may be their point.
     pub unreadable: Vec<SnapshotId>,
+    /// Runs that are over long since, and whose journals go.
+    pub journals: Vec<String>,
 }
 
 /// What becomes of a recovery point.
@@ -106,6 +108,7 @@ pub fn plan(points: &Points, policy: &Policy, now: Timestamp, zone: &TimeZone) -
         strays: strays.collect(),
         lost_keeps: if keep { Vec::new() } else { points.lost_keeps.clone() },
         unreadable: points.unreadable.iter().map(|(id, _)| *id).collect(),
+        journals: Vec::new(),
     }
 }
 

@@ -73,6 +73,22 @@ pub enum Stage {
     Discarded,
 }
 
+impl Event {
+    /// Whether it, as the last of a run, leaves what is live a mixture.
+    #[must_use]
+    pub fn leaves_a_mixture(&self) -> bool {
+        match self {
+            Self::Promoting {}
+            | Self::Swapped { .. }
+            | Self::HandingOver { .. }
+            | Self::HandedOver { .. }
+            | Self::Undoing {}
+            | Self::BroughtBack { .. } => true,
+            Self::Begun { .. } | Self::Finished {} | Self::Undone {} | Self::Discarded {} => false,
+        }
+    }
+}
+
 impl Stage {
     /// Whether what is live may be a mixture.
     #[must_use]
@@ -101,6 +117,8 @@ pub struct State {
     pub handed_over: BTreeSet<Name>,
     /// All of it was live.
     pub was_finished: bool,
+    /// Some of it may have been live.
+    pub was_promoting: bool,
 }
 
 impl State {
@@ -120,7 +138,14 @@ impl State {
             handing_over: BTreeSet::new(),
             handed_over: BTreeSet::new(),
             was_finished: false,
+            was_promoting: false,
         })
+    }
+
+    /// Nothing of the run is left anywhere, and nobody can do anything with it any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.stage == Stage::Discarded || (self.stage == Stage::Undone && !self.was_promoting)
     }
 
     /// # Errors
@@ -128,7 +153,7 @@ impl State {
     pub fn apply(&mut self, event: &Event) -> Result<(), String> {
         use Stage::{Begun, Discarded, Finished, Promoting, Undoing, Undone};
         match (self.stage, event) {
-            (Begun, Event::Promoting {}) => self.stage = Promoting,
+            (Begun, Event::Promoting {}) => (self.stage, self.was_promoting) = (Promoting, true),
             // found by the databases' markers, also when the run is being undone
             (Promoting | Undoing, Event::Swapped { data, databases }) => {
                 self.swapped.insert(data.clone(), databases.clone());

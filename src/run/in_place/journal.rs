@@ -1,8 +1,9 @@
 //! A run's journal in the store: `runs/<run>/<number>.json`, one object an entry, created only if absent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,10 @@ use crate::storage::{Created, SharedStore};
 /// What is written; what is newer is refused.
 const FORMAT_VERSION: u32 = 1;
 const FOLDER: &str = "runs/";
+/// Small objects asked for at once: hides a store's latency and stays far below its limits.
+const LOADS: usize = 8;
+/// Runs that are over stay this many, for whoever wants to know what happened; a snapshot reads one small object of each.
+const KEPT: usize = 100;
 /// How the ids of in-place restores begin; other runs have journals of another format beside theirs.
 pub const PREFIX: &str = "restore-";
 
@@ -89,11 +94,8 @@ fn key(run: &str, number: u32) -> String {
     format!("{FOLDER}{run}/{number:06}.json")
 }
 
-/// Every run that has a journal, the oldest name first.
-///
-/// # Errors
-/// When the store cannot be asked, or holds what this program does not understand.
-pub async fn all(store: &SharedStore) -> Result<Vec<Journal>, RunError> {
+/// The keys of each run's entries, the run with the oldest name first.
+async fn keys(store: &SharedStore) -> Result<BTreeMap<String, Vec<String>>, RunError> {
     let mut runs: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let listed = store.list(FOLDER).await.map_err(|source| RunError::List { source })?;
     for key in listed.into_iter().map(|meta| meta.key) {
@@ -102,10 +104,33 @@ pub async fn all(store: &SharedStore) -> Result<Vec<Journal>, RunError> {
             runs.entry(run.to_owned()).or_default().push(key.clone());
         }
     }
+    runs.values_mut().for_each(|keys| keys.sort());
+    Ok(runs)
+}
+
+/// Every run that was not discarded, the oldest name first. Of the others the newest entry alone is read.
+///
+/// # Errors
+/// When the store cannot be asked, or holds what this program does not understand.
+pub async fn all(store: &SharedStore) -> Result<Vec<Journal>, RunError> {
+    where_the_newest(store, |event| *event != Event::Discarded {}).await
+}
+
+/// The runs whose newest entry is `wanted`; they alone are read whole.
+async fn where_the_newest(store: &SharedStore, wanted: impl Fn(&Event) -> bool) -> Result<Vec<Journal>, RunError> {
+    let mut newest = stream::iter(keys(store).await?)
+        .map(|(run, keys)| async move {
+            let newest = keys.last().expect("a run is listed by its entries");
+            let event = entry(store, &run, newest).await?;
+            Ok::<_, RunError>((run, keys, event))
+        })
+        .buffered(LOADS);
     let mut journals = Vec::new();
-    for (run, mut keys) in runs {
-        keys.sort();
-        journals.push(read(store, run, &keys).await?);
+    while let Some(found) = newest.next().await {
+        let (run, keys, event) = found?;
+        if wanted(&event) {
+            journals.push(read(store, run, &keys).await?);
+        }
     }
     Ok(journals)
 }
@@ -115,9 +140,37 @@ pub async fn all(store: &SharedStore) -> Result<Vec<Journal>, RunError> {
 /// # Errors
 /// As [`all`].
 pub async fn open(store: &SharedStore) -> Result<Vec<Journal>, RunError> {
-    let mut journals = all(store).await?;
-    journals.retain(|journal| journal.state.stage.is_mixed());
-    Ok(journals)
+    where_the_newest(store, Event::leaves_a_mixture).await
+}
+
+/// The runs that are over, but for the newest [`KEPT`]: their journals are history.
+///
+/// # Errors
+/// As [`all`].
+pub async fn history(store: &SharedStore) -> Result<Vec<String>, RunError> {
+    let mut over: BTreeSet<String> = keys(store).await?.into_keys().collect();
+    for journal in all(store).await?.iter().filter(|journal| !journal.state.is_over()) {
+        over.remove(journal.run());
+    }
+    let older = over.len().saturating_sub(KEPT);
+    Ok(over.into_iter().take(older).collect()) // names begin alike, and go on with the instant
+}
+
+/// Removes the journals of `runs`, which [`history`] has named. The entry that says that a run is over goes last: a journal
+/// that is half removed is no run that somebody must end.
+///
+/// # Errors
+/// When the store refuses; running it again goes on.
+pub async fn remove(store: &SharedStore, runs: &[String], now: Timestamp) -> Result<(), RunError> {
+    for mut journal in all(store).await?.into_iter().filter(|journal| runs.contains(&journal.run)) {
+        journal.append(&Event::Discarded {}, now).await?; // undone before any of it was live
+    }
+    for (run, keys) in keys(store).await?.into_iter().filter(|(run, _)| runs.contains(run)) {
+        for key in keys {
+            store.delete(&key).await.map_err(|source| RunError::Store { run: run.clone(), source })?;
+        }
+    }
+    Ok(())
 }
 
 async fn read(store: &SharedStore, run: String, keys: &[String]) -> Result<Journal, RunError> {
@@ -128,8 +181,7 @@ async fn read(store: &SharedStore, run: String, keys: &[String]) -> Result<Journ
         if *found != key(&run, number) {
             return Err(damaged(format!("its entry {number} is missing")));
         }
-        let json = store.get(found).await.map_err(|source| RunError::Store { run: run.clone(), source })?;
-        let event = event(&json).map_err(|reason| damaged(format!("entry {number}: {reason}")))?;
+        let event = entry(store, &run, found).await?;
         match &mut state {
             None => state = Some(State::begin(&event).map_err(damaged)?),
             Some(state) => state.apply(&event).map_err(damaged)?,
@@ -138,6 +190,12 @@ async fn read(store: &SharedStore, run: String, keys: &[String]) -> Result<Journ
     let state = state.ok_or_else(|| damaged("it is empty".into()))?;
     let next = u32::try_from(keys.len()).map_err(|_| damaged("it has too many entries".into()))?;
     Ok(Journal { store: store.clone(), run, next, state })
+}
+
+async fn entry(store: &SharedStore, run: &str, key: &str) -> Result<Event, RunError> {
+    let json = store.get(key).await.map_err(|source| RunError::Store { run: run.to_owned(), source })?;
+    let name = key.rsplit('/').next().unwrap_or(key);
+    event(&json).map_err(|reason| RunError::Damaged { run: run.to_owned(), reason: format!("{name}: {reason}") })
 }
 
 fn event(json: &[u8]) -> Result<Event, String> {
@@ -205,7 +263,47 @@ mod tests {
             assert_eq!(!open.is_empty(), matches!(journal.state().stage, Stage::Promoting | Stage::Undoing));
             journal.append(event, now).await.unwrap();
         }
-        assert_eq!(all(&store).await.unwrap()[0].state().stage, Stage::Discarded);
+        assert_eq!(journal.state().stage, Stage::Discarded);
+        assert!(all(&store).await.unwrap().is_empty(), "nobody can do anything with it any more");
+    }
+
+    #[tokio::test]
+    async fn of_runs_that_are_over_the_newest_stay_and_older_ones_go_however_far_their_removal_came() {
+        let (_folder, store) = store().await;
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let story = story();
+        let write = async |run: &str, events: &[&Event]| {
+            let mut journal = Journal::begin(&store, run, events[0], now).await.unwrap();
+            for event in &events[1..] {
+                journal.append(event, now).await.unwrap();
+            }
+        };
+        let discarded: Vec<&Event> = story.iter().collect();
+        let untouched = [&story[0], &Event::Undoing {}, &Event::Undone {}];
+        for n in 0..KEPT + 3 {
+            write(&format!("restore-shop-2026{n:04}"), if n % 2 == 0 { &discarded } else { &untouched }).await;
+        }
+        write("restore-shop-20250001", &discarded[..6]).await; // finished: its former is kept
+        write("restore-shop-20250002", &discarded[..9]).await; // undone: what was live is set aside
+        write("restore-shop-20250003", &discarded[..2]).await; // a mixture
+        let old = history(&store).await.unwrap();
+        assert_eq!(old, ["restore-shop-20260000", "restore-shop-20260001", "restore-shop-20260002"]);
+
+        // Killed on the way: what is left of the first is no run that somebody must end, and goes with the next.
+        let of_first = keys(&store).await.unwrap().remove(&old[0]).unwrap();
+        for key in &of_first[..of_first.len() - 1] {
+            store.delete(key).await.unwrap();
+            assert!(all(&store).await.unwrap().iter().all(|journal| journal.run() != old[0]));
+        }
+        assert_eq!(history(&store).await.unwrap(), old);
+        remove(&store, &old, now).await.unwrap();
+        assert!(history(&store).await.unwrap().is_empty());
+        let left = keys(&store).await.unwrap();
+        assert_eq!(left.len(), KEPT + 3, "{:?}", left.keys());
+        assert!(old.iter().all(|run| !left.contains_key(run)));
+        let open: Vec<String> = open(&store).await.unwrap().into_iter().map(|journal| journal.run).collect();
+        assert_eq!(open, ["restore-shop-20250003"]);
+        assert_eq!(all(&store).await.unwrap().len(), 3 + KEPT / 2);
     }
 
     #[tokio::test]

@@ -6,4 +6,4 @@ mod journal;
 use super::RunError;
 
 pub use event::{DatabaseRecord, Event, SetRecord, Stage, State, Swapped};
-pub use journal::{Journal, PREFIX, all, open};
+pub use journal::{Journal, PREFIX, all, history, open, remove};
