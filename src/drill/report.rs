@@ -49,6 +49,8 @@ pub struct Report {
     pub proven: bool,
     /// The signed record, where the document names a key.
     pub evidence: Option<EvidenceLeft>,
+    /// Why there is none although it does.
+    pub evidence_failure: Option<String>,
     /// What a person wanted to keep.
     pub sandbox: Option<KeptSandbox>,
 }
@@ -188,6 +190,7 @@ impl Report {
             trend: None,
             proven: false,
             evidence: None,
+            evidence_failure: None,
             sandbox: None,
         }
     }
@@ -239,6 +242,7 @@ impl Report {
     #[must_use]
     pub fn category(&self) -> Option<Category> {
         match self.outcome {
+            Outcome::Verified if self.evidence_failure.is_some() => Some(Category::Unavailable),
             Outcome::Verified => None,
             Outcome::Late => Some(Category::ObjectiveMissed),
             Outcome::NotVerified => Some(Category::DrillFailed),

@@ -157,7 +157,7 @@ pub struct Objectives {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Achieved {
-    /// From the oldest instant of the data to the start: what would have been lost.
+    /// From the oldest instant in the newest complete point to the start: what would have been lost.
     pub rpo_ms: Option<u64>,
     /// From the start to verified.
     pub rto_ms: Option<u64>,

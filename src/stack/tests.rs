@@ -168,6 +168,29 @@ const BROKEN: &[(&str, &str, &str)] = &[
         "  data:\n",
         "  drill: {assertions: [{sql: {data: uploads, query: x}}], start: [web]}\n  data:\n",
     ),
+    ("a count without bounds", "  data:\n", "  drill: {assertions: [{rows: {data: db, table: messages}}]}\n  data:\n"),
+    (
+        "bounds the wrong way round",
+        "  data:\n",
+        "  drill: {assertions: [{keys: {data: cache, pattern: a, min: 3, max: 2}}]}\n  data:\n",
+    ),
+    (
+        "a pattern that is none",
+        "  data:\n",
+        "  drill: {assertions: [{files: {data: uploads, pattern: 'a[', min: 1}}]}\n  data:\n",
+    ),
+    ("a command of nothing", "  data:\n", "  drill: {assertions: [{command: {name: smoke, run: []}}]}\n  data:\n"),
+    ("a freshness without end", "  data:\n", "  drill: {assertions: [{freshness: {data: db, query: x}}]}\n  data:\n"),
+    (
+        "an assertion that is not known",
+        "  data:\n",
+        "  drill: {assertions: [{row: {data: db, table: x, min: 1}}]}\n  data:\n",
+    ),
+    (
+        "another data set's database",
+        "  data:\n",
+        "  drill: {assertions: [{sql: {data: db, database: cms, query: x}}]}\n  data:\n",
+    ),
     ("a bad duration", "  data:\n", "  objectives: {rpo: 1 day}\n  data:\n"),
     ("retention that keeps nothing", "  data:\n", "  retention: {keepLast: 0}\n  data:\n"),
     (

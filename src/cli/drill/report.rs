@@ -61,6 +61,9 @@ impl output::Shown for Shown<'_> {
         if let Some(left) = &report.evidence {
             text += &format!("evidence: record {} of the chain, {}\n", left.number, left.digest);
         }
+        if let Some(why) = &report.evidence_failure {
+            text += &format!("NO EVIDENCE: {why}\n");
+        }
         if let Some(sandbox) = &report.sandbox {
             text += &reach(sandbox);
         }
@@ -201,6 +204,10 @@ pub fn failed(report: &Report, category: Category) -> Failed {
         let said: Vec<String> = said.map(|(name, one)| format!("achieved {name} {}", goal(one))).collect();
         let hint = rpo.map(|_| "take recovery points more often: `drydock snapshot -f FILE`".to_owned());
         return Failed::new(category, format!("verified, but late: {}", said.join("; ")), hint);
+    }
+    if let (Category::Unavailable, Some(why)) = (category, &report.evidence_failure) {
+        let hint = "what was verified is verified; drill again when the cause is gone, for the evidence";
+        return Failed::new(category, format!("verified, but there is no evidence of it: {why}"), Some(hint.into()));
     }
     let failures = report.failures();
     let more = match failures.len() {
