@@ -22,7 +22,7 @@ pub use due::{Due, LatestRun, Past, Start, Wait, Why, due};
 pub use load::{LoadError, load};
 pub use name::ScheduleName;
 pub use operation::{Check, Drill, DrillPoint, ForgetAndPrune, Operation, Snapshot};
-pub use run_id::ScheduledRun;
+pub use run_id::{NotScheduled, ScheduledRun};
 pub use spec::{ConcurrencyPolicy, History, Spec};
 pub use timing::{Shift, Timing};
 pub use zone::Zone;

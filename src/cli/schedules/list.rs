@@ -10,7 +10,8 @@ use crate::cli::output::Shown;
 use crate::cli::session::Session;
 use crate::cli::table::Table;
 use crate::cli::{Done, human};
-use crate::schedule::{ConcurrencyPolicy, Due, Schedule, ScheduleName, Zone};
+use crate::failure::Category;
+use crate::schedule::{ConcurrencyPolicy, Due, Schedule, ScheduleName, Wait, Why, Zone};
 use crate::stack::{Name, Stack, duration};
 
 pub fn run(folder: &Path, schedules: &[Schedule], stack: Option<&Stack>, session: &Session) -> Done {
@@ -18,7 +19,9 @@ pub fn run(folder: &Path, schedules: &[Schedule], stack: Option<&Stack>, session
     let rows = schedules
         .iter()
         .flat_map(|schedule| stacks(schedule, stack).into_iter().map(move |name| Row::of(schedule, name, stack, now)));
-    session.print(&List { folder: folder.to_owned(), tzdata: Zone::DATABASE, schedules: rows.collect(), now })
+    let list = List { folder: folder.to_owned(), tzdata: Zone::DATABASE, schedules: rows.collect(), now };
+    let warned = list.schedules.iter().any(Row::can_never_run);
+    session.print_with(&list, warned.then_some(Category::Warnings))
 }
 
 /// What `schedules -o json` prints.
@@ -86,6 +89,11 @@ impl Row {
             now: due,
             zone: spec.timing.zone.clone(),
         }
+    }
+
+    /// Not before one of the two documents is changed.
+    fn can_never_run(&self) -> bool {
+        matches!(&self.now, Some(Due::Wait(Wait { why: Why::Misfit { .. }, .. })))
     }
 
     fn why(&self) -> String {

@@ -17,6 +17,8 @@ use crate::stack::{Name, Stack};
 ///
 /// Reads the Schedule documents of a folder: every `*.yaml` and `*.yml` in it. All that is wrong in any of them is said
 /// at once. With -f the start on that stack is exact, jitter included, and what the stack lacks for it is said.
+///
+/// Exit code 3: a schedule can never run on the stack, because the stack lacks what it needs.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
