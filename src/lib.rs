@@ -1,7 +1,8 @@
 //! Drydock keeps a self-hosted stack upgradable and recoverable.
 //!
 //! The direction of use is `cli → verbs (snapshot, restore, drill, maintain) → point → data → repository → storage`;
-//! `stack`, `failure`, `clock`, `process`, `progress` and `context` lie below all. `tests/architecture.rs` holds that.
+//! `evidence` uses storage alone; `stack`, `failure`, `clock`, `process`, `progress` and `context` lie below all.
+//! `tests/architecture.rs` holds that.
 
 #![warn(clippy::unwrap_used)] // every `expect` outside tests states why it cannot fail
 

@@ -25,7 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("drill", &["restore", "snapshot", "run", "point", "data", "evidence", "repository", "storage"]),
     ("restore", &["snapshot", "run", "point", "data", "evidence", "repository", "storage"]),
     ("snapshot", &["run", "point", "data", "repository", "storage"]),
-    ("maintain", &["snapshot", "run", "point", "data", "repository", "storage"]),
+    ("maintain", &["snapshot", "run", "point", "data", "evidence", "repository", "storage"]),
     ("point", &["data", "repository", "storage"]),
     ("data", &["repository", "storage"]),
     ("evidence", &["storage"]),

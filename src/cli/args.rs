@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{ArgAction, Parser, Subcommand};
 
 use super::{
-    check, completions, doctor, drill, forget, init, key, output, points, progress, prune, repair, restore, schedules,
-    snapshot, telemetry, unlock,
+    check, completions, doctor, drill, evidence, forget, init, key, output, points, progress, prune, repair, restore,
+    schedules, snapshot, telemetry, unlock,
 };
 use crate::stack::duration;
 
@@ -112,6 +112,7 @@ pub enum Command {
     Restore(restore::Args),
     Drill(drill::Args),
     Check(check::Args),
+    Evidence(evidence::Args),
     Forget(forget::Args),
     Prune(prune::Args),
     Schedules(schedules::Args),

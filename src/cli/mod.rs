@@ -18,6 +18,7 @@ mod check;
 mod completions;
 mod doctor;
 mod drill;
+mod evidence;
 mod forget;
 mod init;
 mod key;
@@ -106,6 +107,7 @@ async fn dispatch(command: Command, session: &Session) -> Done {
         Command::Restore(args) => restore::run(&args, session).await,
         Command::Drill(args) => drill::run(&args, session).await,
         Command::Check(args) => check::run(&args, session).await,
+        Command::Evidence(args) => evidence::run(&args, session).await,
         Command::Forget(args) => forget::run(&args, session).await,
         Command::Prune(args) => prune::run(&args, session).await,
         Command::Repair(args) => repair::run(&args, session).await,

@@ -113,23 +113,32 @@ impl Chain {
         Ok(published)
     }
 
+    /// Whether `key` has signed here before; changes nothing.
+    ///
+    /// # Errors
+    /// Why it may not sign at `now`.
+    pub async fn may_sign(&self, key: &SigningKey, now: Timestamp) -> Result<bool, EvidenceError> {
+        let Some(published) = self.published(key).await? else { return Ok(false) };
+        self.judge(published, now).map(|()| true)
+    }
+
     async fn publish(&self, key: &SigningKey, now: Timestamp) -> Result<(), EvidenceError> {
-        let published = match self.published(key).await? {
-            Some(published) => published,
-            None => {
-                let new = PublishedKey::new(key.public(), &self.stack, now);
-                match self.store.create(&key_object(key), new.sign(key)).await? {
-                    Created::New => new,
-                    Created::Exists => self.published(key).await?.unwrap_or(new),
-                }
-            }
-        };
+        if self.may_sign(key, now).await? {
+            return Ok(());
+        }
+        let new = PublishedKey::new(key.public(), &self.stack, now);
+        match self.store.create(&key_object(key), new.sign(key)).await? {
+            Created::New => Ok(()),
+            Created::Exists => self.may_sign(key, now).await.map(drop),
+        }
+    }
+
+    fn judge(&self, published: PublishedKey, now: Timestamp) -> Result<(), EvidenceError> {
+        let PublishedKey { key_id: id, valid_from: from, valid_until: until, .. } = published;
         if published.stack != self.stack {
-            let (id, found, stack) = (published.key_id, published.stack, self.stack.clone());
-            return Err(EvidenceError::OtherStacksKey { id, found, stack });
+            return Err(EvidenceError::OtherStacksKey { id, found: published.stack, stack: self.stack.clone() });
         }
         if !published.covers(now) {
-            let PublishedKey { key_id: id, valid_from: from, valid_until: until, .. } = published;
             return Err(EvidenceError::OutOfTime { id, now, from, until });
         }
         Ok(())

@@ -39,6 +39,8 @@ struct Page {
     /// The newest first.
     rows: Vec<Row>,
     details: Vec<Detail>,
+    /// There are more that verify than are told in detail.
+    cut: bool,
     keys: Vec<Key>,
     head: Option<Head>,
 }
@@ -53,12 +55,14 @@ struct Tile {
     label: &'static str,
     value: String,
     remark: String,
-    /// `good`, `bad`, `late` or `plain`: never the only sign.
+    /// `good`, `bad`, `late` or `neutral`: never the only sign.
     class: &'static str,
 }
 
 struct Row {
-    number: u64,
+    /// `12`, or `3 to 4` of records that are missing.
+    number: String,
+    missing: bool,
     detailed: bool,
     /// What it says, where it may be believed; else what is wrong with it.
     said: Result<Said, String>,
@@ -108,7 +112,10 @@ impl Page {
         let detailed: Vec<&Entry> =
             examined.entries.iter().rev().filter(|e| e.problems.is_empty()).take(DETAILED).collect();
         let oldest_detailed = detailed.last().map_or(u64::MAX, |entry| entry.number);
-        let rows = examined.entries.iter().rev().map(|entry| Row::of(entry, oldest_detailed));
+        let rows = examined.entries.iter().map(|entry| (entry.number, Row::of(entry, oldest_detailed)));
+        let gaps = examined.gaps.iter().map(|gap| (*gap.start(), Row::missing(*gap.start(), *gap.end())));
+        let mut rows: Vec<(u64, Row)> = rows.chain(gaps).collect();
+        rows.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
         Self {
             stack: examined.stack.to_string(),
             tool: crate::TOOL,
@@ -119,7 +126,8 @@ impl Page {
             records: examined.entries.len(),
             tiles: tiles(&links, made),
             chart: Chart::of(&links),
-            rows: rows.collect(),
+            rows: rows.into_iter().map(|(_, row)| row).collect(),
+            cut: links.len() > detailed.len(),
             details: detailed.into_iter().filter_map(Detail::of).collect(),
             keys: examined.keys.iter().map(Key::of).collect(),
             head: examined.head().map(|pin| Head { number: pin.number, digest: pin.digest.to_string() }),
@@ -134,7 +142,18 @@ impl Row {
             (_, Some(problem)) => Err(problem.to_string()),
             (None, None) => Err("it says nothing".into()),
         };
-        Self { number: entry.number, detailed: said.is_ok() && entry.number >= oldest_detailed, said }
+        let detailed = said.is_ok() && entry.number >= oldest_detailed;
+        Self { number: entry.number.to_string(), missing: false, detailed, said }
+    }
+
+    fn missing(from: u64, to: u64) -> Self {
+        let number = if from == to { from.to_string() } else { format!("{from} to {to}") };
+        Self {
+            number,
+            missing: true,
+            detailed: false,
+            said: Err("there is no such object, and later ones are there".into()),
+        }
     }
 }
 
@@ -231,7 +250,7 @@ fn tiles(links: &[&Link], made: Timestamp) -> Vec<Tile> {
             if kinds.is_empty() { "none".into() } else { kinds.join(", ") },
             thousands(failed as u64)
         ),
-        class: "plain",
+        class: "neutral",
     });
     tiles
 }

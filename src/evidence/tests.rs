@@ -27,7 +27,7 @@ fn shop() -> Name {
 }
 
 struct World {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     store: SharedStore,
     chain: Chain,
     key: SigningKey,
@@ -38,7 +38,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let store: SharedStore = Arc::new(LocalStore::create(folder.path().join("store")).await.unwrap());
         let chain = Chain::new(store.clone(), shop());
-        Self { _folder: folder, store, chain, key: SigningKey::generate().unwrap() }
+        Self { folder, store, chain, key: SigningKey::generate().unwrap() }
     }
 
     async fn with(records: u64) -> Self {
@@ -273,6 +273,27 @@ async fn the_newest_few_are_held_against_the_one_before_them() {
     world.store.put("evidence/notes.txt", vec!["mine".into()]).await.unwrap();
     let all = world.examine().await;
     assert_eq!((all.foreign.as_slice(), all.holds()), (&["evidence/notes.txt".to_owned()][..], true));
+}
+
+/// Two hundred years of weekly drills; `list` and `verify --all` read each.
+#[tokio::test]
+async fn ten_thousand_records_are_verified_in_seconds() {
+    let world = World::with(1).await;
+    let mut previous = LinkDigest::of(&world.get(1).await);
+    for number in 2..=10_000 {
+        let record = record(&format!("drill-{number}"));
+        let link = Link { number, previous: Some(previous), signed: now(), token: "t".into(), record };
+        let bytes = dsse::Envelope::sign(statement::PAYLOAD_TYPE, &link.to_json(), &world.key).to_bytes();
+        previous = LinkDigest::of(&bytes);
+        // Beside the store, which would sync each of them.
+        std::fs::write(world.folder.path().join("store").join(chain::object(number)), bytes).unwrap();
+    }
+    let started = std::time::Instant::now();
+    let examined = world.examine().await;
+    let took = started.elapsed();
+    assert_eq!((examined.entries.len(), examined.faults()), (10_000, vec![]));
+    eprintln!("10,000 records were read and verified in {took:?}");
+    assert!(took.as_secs() < 60, "{took:?}"); // an unoptimised build on a machine that does other things too
 }
 
 #[test]

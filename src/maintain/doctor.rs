@@ -1,6 +1,7 @@
 //! Looks at everything that a snapshot and a restore will use, and says what would go wrong, now or one day. Changes
 //! nothing; leaves nothing behind.
 
+mod evidence;
 mod home;
 mod machine;
 mod runs;
@@ -20,6 +21,7 @@ pub async fn doctor(stack: &Stack, cx: &Context) -> Vec<Finding> {
     };
     findings.extend(home::look(stack, cx).await);
     findings.extend(runs::look(stack).await);
+    findings.extend(evidence::look(stack, cx).await);
     for set in &stack.spec.data {
         let name = set.name.as_str();
         findings.extend(match &set.kind {

@@ -4,6 +4,7 @@
 mod support;
 
 mod clock;
+mod evidence;
 mod halfway;
 mod heal;
 mod kind;

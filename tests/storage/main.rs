@@ -9,6 +9,7 @@ mod support;
 mod conformance;
 mod decorators;
 mod doctor;
+mod evidence;
 mod fake;
 mod local_failures;
 mod power;

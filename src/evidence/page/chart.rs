@@ -23,7 +23,7 @@ pub struct Chart {
     /// The line through the dots, as an SVG path.
     pub line: String,
     pub objective: Option<Objective>,
-    /// From the top: the label and its height in percent.
+    /// Labels and their places from the top, in percent.
     pub scale: Vec<(String, f64)>,
     pub first: String,
     pub last: String,
@@ -55,7 +55,8 @@ impl Chart {
         let (shortest, longest) = measured.iter().fold((u64::MAX, 0), |(a, b), (_, ms)| (a.min(*ms), b.max(*ms)));
         let objective_ms = last.record.objectives.rto_ms;
         let near = objective_ms.filter(|ms| *ms as f64 <= longest as f64 * FARTHEST_OBJECTIVE);
-        let top = ceiling(longest.max(near.unwrap_or(0)));
+        let (step, lines) = scale(longest.max(near.unwrap_or(0)));
+        let top = step.saturating_mul(lines);
         let y = |ms: u64| HEIGHT * (1.0 - ms as f64 / top as f64);
         let (from, to) = (first.record.finished.as_second(), last.record.finished.as_second());
         let span = (to - from) as f64;
@@ -95,9 +96,8 @@ impl Chart {
             line: line.collect::<Vec<_>>().join(" "),
             dots,
             objective,
-            scale: [0_u32, 1, 2, 3, 4]
-                .iter()
-                .map(|n| (human(top * u64::from(4 - n) / 4), 25.0 * f64::from(*n)))
+            scale: (0..=lines)
+                .map(|n| (label(step.saturating_mul(n)), 100.0 * (lines - n) as f64 / lines as f64))
                 .collect(),
             first: days(first),
             last: days(last),
@@ -117,40 +117,27 @@ impl Dot {
     }
 }
 
+fn label(ms: u64) -> String {
+    if ms == 0 { "0".into() } else { human(ms) }
+}
+
 fn tenth(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
 
-/// The next length at or above `ms` that people would write on a scale and that four parts divide evenly.
-fn ceiling(ms: u64) -> u64 {
+/// How far apart the lines of a scale up to `ms` are, and how many there are: as people would draw it, at most five.
+fn scale(ms: u64) -> (u64, u64) {
     const SECOND: u64 = 1_000;
     const MINUTE: u64 = 60 * SECOND;
     const HOUR: u64 = 60 * MINUTE;
-    const STEPS: [u64; 22] = [
-        SECOND,
-        2 * SECOND,
-        4 * SECOND,
-        8 * SECOND,
-        20 * SECOND,
-        40 * SECOND,
-        MINUTE,
-        2 * MINUTE,
-        4 * MINUTE,
-        8 * MINUTE,
-        12 * MINUTE,
-        20 * MINUTE,
-        40 * MINUTE,
-        HOUR,
-        2 * HOUR,
-        4 * HOUR,
-        8 * HOUR,
-        12 * HOUR,
-        24 * HOUR,
-        48 * HOUR,
-        96 * HOUR,
-        192 * HOUR,
-    ];
-    STEPS.into_iter().find(|step| ms <= *step).unwrap_or_else(|| ms.div_ceil(192 * HOUR).saturating_mul(192 * HOUR))
+    const DAY: u64 = 24 * HOUR;
+    let seconds = [1, 2, 5, 10, 15, 20, 30].map(|n| n * SECOND);
+    let minutes = [1, 2, 5, 10, 15, 20, 30].map(|n| n * MINUTE);
+    let hours = [1, 2, 3, 6, 12].map(|n| n * HOUR);
+    let days = [DAY, 2 * DAY, 7 * DAY, 30 * DAY];
+    let mut steps = seconds.into_iter().chain(minutes).chain(hours).chain(days);
+    let step = steps.find(|step| ms <= 5 * step).unwrap_or_else(|| ms.div_ceil(5));
+    (step, ms.div_ceil(step).max(1))
 }
 
 #[cfg(test)]
@@ -158,8 +145,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scale_ends_where_people_would_end_it() {
-        assert_eq!([0, 1, 41_500, 61_000, 700_000_000].map(ceiling), [1_000, 1_000, 60_000, 120_000, 1_382_400_000]);
-        assert!(ceiling(u64::MAX) > 0);
+    fn a_scale_is_one_that_people_would_draw() {
+        let drawn = [0, 900, 41_500, 71_300, 1_800_000, 700_000_000].map(scale);
+        let hour = 3_600_000;
+        assert_eq!(drawn, [(1_000, 1), (1_000, 1), (10_000, 5), (15_000, 5), (600_000, 3), (48 * hour, 5)]);
+        assert_eq!(scale(u64::MAX).1, 5);
     }
 }
