@@ -38,7 +38,10 @@ impl FileJournals {
     }
 
     fn begin_now(&self, run: &RunId, first: &Entry) -> std::io::Result<Option<FileJournal>> {
-        std::fs::create_dir_all(&self.folder)?;
+        if !self.folder.is_dir() {
+            std::fs::create_dir_all(&self.folder)?;
+            self.folder.parent().map_or(Ok(()), sync_folder)?;
+        }
         // Under a name of its own until it is whole: a file without a first entry would be no run's.
         let temporary = self.folder.join(format!("{run}.{}.tmp", first.nonce));
         let mut file = OpenOptions::new().read(true).write(true).create_new(true).open(&temporary)?;
