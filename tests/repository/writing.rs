@@ -121,7 +121,7 @@ async fn a_store_that_fails_fails_the_writer_and_nothing_else() {
     let fail = Effect::FailBefore;
     let faults = [
         (fail, "data/", 0),
-        (fail, "data/", 2),
+        (fail, "data/", 1),
         (fail, "index/", 0),
         (Effect::FailAfter, "data/", 1),
         (Effect::Tear(100), "data/", 1),
