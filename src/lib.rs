@@ -24,6 +24,7 @@ pub mod run;
 pub mod schedule;
 pub mod snapshot;
 pub mod stack;
+pub mod status;
 pub mod storage;
 
 /// What stored documents say of who wrote them.

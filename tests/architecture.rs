@@ -10,6 +10,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "cli",
         &[
             "schedule",
+            "status",
             "snapshot",
             "restore",
             "drill",
@@ -22,6 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "storage",
         ],
     ),
+    ("status", &["schedule", "drill", "run", "point", "evidence", "storage"]),
     ("drill", &["restore", "snapshot", "run", "point", "data", "evidence", "repository", "storage"]),
     ("restore", &["snapshot", "run", "point", "data", "evidence", "repository", "storage"]),
     ("snapshot", &["run", "point", "data", "repository", "storage"]),

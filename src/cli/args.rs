@@ -7,7 +7,7 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use super::{
     check, completions, doctor, drill, evidence, forget, init, key, output, points, progress, prune, repair, restore,
-    schedules, snapshot, telemetry, unlock,
+    runs, schedules, snapshot, status, telemetry, unlock,
 };
 use crate::stack::duration;
 
@@ -33,6 +33,7 @@ Examples:
   drydock restore -f stack.yaml --point latest --to /tmp/look
   drydock restore -f stack.yaml --point latest --data chatwoot-db --in-place
   drydock drill -f stack.yaml                             prove that the latest one restores
+  drydock status -f stack.yaml                            how it stands, and what to type
 
 Exit codes:
   0 done   1 a defect of drydock   2 usage   3 done, with warnings
@@ -115,6 +116,8 @@ pub enum Command {
     Evidence(evidence::Args),
     Forget(forget::Args),
     Prune(prune::Args),
+    Runs(runs::Args),
+    Status(status::Args),
     Schedules(schedules::Args),
     Unlock(unlock::Args),
     Key(key::Args),

@@ -28,7 +28,13 @@ pub fn count(n: u64, what: &str) -> String {
 /// In the machine's time zone with its offset, so that nobody has to ask which.
 #[must_use]
 pub fn instant(time: Timestamp) -> String {
-    time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+    instant_in(time, &TimeZone::system())
+}
+
+/// On the walls of `zone`, with its offset.
+#[must_use]
+pub fn instant_in(time: Timestamp, zone: &TimeZone) -> String {
+    time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
 }
 
 /// Milliseconds as a duration.

@@ -26,8 +26,10 @@ mod points;
 mod prune;
 mod repair;
 mod restore;
+mod runs;
 mod schedules;
 mod snapshot;
+mod status;
 mod unlock;
 
 #[cfg(test)]
@@ -113,6 +115,8 @@ async fn dispatch(command: Command, session: &Session) -> Done {
         Command::Repair(args) => repair::run(&args, session).await,
         Command::Unlock(args) => unlock::run(&args, session).await,
         Command::Key(args) => key::run(&args, session).await,
+        Command::Runs(args) => runs::run(&args, session).await,
+        Command::Status(args) => status::run(&args, session).await,
         Command::Schedules(args) => schedules::run(&args, session),
         Command::Completions(args) => completions::run(&args, session),
     }

@@ -41,3 +41,21 @@ pub fn proven(mut point: Point, time: &str) -> Point {
     point.proofs = vec![SnapshotId(rand::random())];
     point
 }
+
+/// A complete point called `id` whose members all stand for `time`.
+pub fn named(id: &str, time: &str) -> Point {
+    let mut point = point(time, None);
+    (point.id, point.snapshot) = (id.parse().unwrap(), SnapshotId([7; 32]));
+    for member in point.record.iter_mut().flat_map(|record| &mut record.members) {
+        member.instant = point.time;
+    }
+    point
+}
+
+/// `point`, restored by the drill `run` within `rto_ms`, which ended at `time`.
+pub fn drilled(point: Point, run: &str, time: &str, rto_ms: u64) -> Point {
+    let mut point = proven(point, time);
+    let proven = point.proven.as_mut().unwrap();
+    (proven.run, proven.rto_ms) = (run.to_owned(), rto_ms);
+    point
+}

@@ -9,6 +9,7 @@ mod engine;
 mod event;
 pub mod in_place;
 pub mod journal;
+mod leaders;
 mod lease;
 mod plan;
 mod state;
@@ -26,6 +27,7 @@ pub use decide::{Decision, decide};
 pub use engine::{Engine, Left};
 pub use event::{Entry, Event, FORMAT_VERSION, Failed, Outcome};
 pub use journal::{Journal, Journals};
+pub use leaders::{Leader, leaders};
 pub use lease::{Held, Lease, TTL};
 pub use plan::{ENGINE_VERSION, Phase, Plan, PlannedStep, RunId, StepKind};
 pub use state::{Stage, State, StepState};
@@ -49,6 +51,8 @@ pub enum RunError {
     Held { holder: String, run: String },
     #[error("cannot read or write who may act on the stack")]
     Lease { source: StorageError },
+    #[error("cannot understand who may act on the stack: {key}: {reason}")]
+    LeaseDamaged { key: String, reason: String },
     #[error("the right to act was lost: another process leads the run {run} now")]
     Lost { run: String },
 }
@@ -58,7 +62,7 @@ impl Failure for RunError {
         match self {
             Self::Store { source, .. } | Self::List { source } | Self::Lease { source } => source.category(),
             Self::File { .. } | Self::Folder { .. } => Category::Unavailable,
-            Self::Damaged { .. } => Category::NeedsOperator,
+            Self::Damaged { .. } | Self::LeaseDamaged { .. } => Category::NeedsOperator,
             Self::Lost { .. } => Category::LeaseLost,
             Self::Contended { .. } | Self::Held { .. } => Category::Locked,
         }
@@ -69,6 +73,7 @@ impl Failure for RunError {
             Self::Store { source, .. } | Self::List { source } | Self::Lease { source } => source.hint(),
             Self::File { .. } | Self::Folder { .. } => Some("look at the disk's space and the folder's owner".into()),
             Self::Lost { .. } => None,
+            Self::LeaseDamaged { key, .. } => Some(format!("look at `{key}` in the store, beside `repository/`")),
             Self::Damaged { run, .. } => Some(format!("look at `runs/{run}/` in the store, beside `repository/`")),
             Self::Contended { .. } | Self::Held { .. } => Some("wait for it to end".into()),
         }

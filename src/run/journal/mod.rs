@@ -3,14 +3,17 @@
 
 mod file;
 mod objects;
+mod recent;
 
 use std::path::PathBuf;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use super::RunError;
 use super::event::Entry;
 use super::plan::RunId;
+use crate::stack::Name;
 use crate::storage::SharedStore;
 
 pub use file::FileJournals;
@@ -54,6 +57,16 @@ pub trait Journals: Send + Sync {
     /// # Errors
     /// What the store says.
     async fn list(&self) -> Result<Vec<RunId>, RunError>;
+
+    /// The newest runs of each kind on `stack` at least, by the instants in their ids, in no particular order: what
+    /// [`Self::list`] says where that is cheap.
+    ///
+    /// # Errors
+    /// What the store says.
+    async fn recent(&self, stack: &Name, now: Timestamp) -> Result<Vec<RunId>, RunError> {
+        let _ = (stack, now); // a folder's names are read at once
+        self.list().await
+    }
 
     /// Removes a run's journal, so that at every instant it is whole or begins nothing.
     ///

@@ -2,13 +2,17 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
 
 use super::super::RunError;
 use super::super::event::Entry;
 use super::super::in_place;
 use super::super::plan::RunId;
+use super::recent::{self, KINDS};
 use super::{FOLDER, Journal, Journals, json, parse};
+use crate::stack::Name;
 use crate::storage::{Created, ObjectMeta, SharedStore, StorageError};
 
 /// How many entries are read at a time; a round trip each would make a long journal slow.
@@ -30,6 +34,14 @@ impl ObjectJournals {
     #[must_use]
     pub fn new(store: SharedStore) -> Self {
         Self { store }
+    }
+
+    /// The runs whose ids begin with `prefix`.
+    async fn listed(&self, prefix: &str) -> Result<Vec<RunId>, RunError> {
+        let listed = self.store.list(&format!("{FOLDER}{prefix}")).await.map_err(|source| RunError::List { source })?;
+        let first = |meta: &ObjectMeta| Some(meta.key.strip_prefix(FOLDER)?.strip_suffix("/000000.json")?.to_owned());
+        let others = |run: &String| !run.starts_with(in_place::PREFIX);
+        Ok(listed.iter().filter_map(first).filter(others).filter_map(|run| run.parse().ok()).collect())
     }
 
     async fn keys(&self, run: &RunId) -> Result<Vec<String>, RunError> {
@@ -97,10 +109,23 @@ impl Journals for ObjectJournals {
     }
 
     async fn list(&self) -> Result<Vec<RunId>, RunError> {
-        let listed = self.store.list(FOLDER).await.map_err(|source| RunError::List { source })?;
-        let first = |meta: &ObjectMeta| Some(meta.key.strip_prefix(FOLDER)?.strip_suffix("/000000.json")?.to_owned());
-        let others = |run: &String| !run.starts_with(in_place::PREFIX);
-        Ok(listed.iter().filter_map(first).filter(others).filter_map(|run| run.parse().ok()).collect())
+        self.listed("").await
+    }
+
+    /// An entry is an object, so a listing of ten thousand runs is a hundred pages: days, months and years are asked for
+    /// instead, until there are runs of every kind.
+    async fn recent(&self, stack: &Name, now: Timestamp) -> Result<Vec<RunId>, RunError> {
+        let kinds = KINDS.map(|kind| async move {
+            for prefixes in recent::prefixes(kind, stack, now) {
+                let listed = prefixes.iter().map(|prefix| self.listed(prefix));
+                let found: Vec<RunId> = try_join_all(listed).await?.into_iter().flatten().collect();
+                if !found.is_empty() {
+                    return Ok(found);
+                }
+            }
+            Ok::<_, RunError>(Vec::new())
+        });
+        Ok(try_join_all(kinds).await?.into_iter().flatten().collect())
     }
 
     async fn remove(&self, run: &RunId) -> Result<(), RunError> {

@@ -1,0 +1,57 @@
+//! `drydock runs`
+
+mod find;
+mod list;
+mod logs;
+mod place;
+mod show;
+
+use clap::Subcommand;
+
+use super::Done;
+use super::report::Failed;
+use super::session::Session;
+
+/// List and show runs: what was done, by whom, how far it is, and what a person has to type
+///
+/// Every operation leaves a run: a plan that is fixed before it begins, and a journal of what happened. Without a
+/// subcommand the runs are listed. A run is named by its id, by the beginning or the end of it, or by `latest`. Reading
+/// runs needs the store, not the repository's password.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  drydock runs -f stack.yaml
+  drydock runs -f stack.yaml --open                        those that are not over
+  drydock runs -f stack.yaml --kind drill --limit 5
+  drydock runs show -f stack.yaml latest
+  drydock runs logs -f stack.yaml latest --follow")]
+pub struct Args {
+    #[command(flatten)]
+    list: list::Filter,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs, newest first
+    List(list::Filter),
+    /// One run: its plan as phases and steps, each with its state and time
+    Show(show::Args),
+    /// The entries of a run's journal, with --follow until it is over
+    Logs(logs::Args),
+}
+
+pub async fn run(args: &Args, session: &Session) -> Done {
+    match &args.command {
+        None => list::run(&args.list, session).await,
+        Some(Command::List(filter)) if args.list.is_empty() => list::run(filter, session).await,
+        Some(_) if !args.list.is_empty() => {
+            let hint = "write them after `list`: `drydock runs list --open -f FILE`";
+            Err(Failed::usage("`--open`, `--kind` and `--limit` choose among the runs that are listed", hint))
+        }
+        Some(Command::List(filter)) => list::run(filter, session).await,
+        Some(Command::Show(args)) => show::run(args, session).await,
+        Some(Command::Logs(args)) => logs::run(args, session).await,
+    }
+}

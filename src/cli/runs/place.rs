@@ -1,0 +1,25 @@
+//! Where runs are read from.
+
+use crate::cli::report::Failed;
+use crate::cli::session::Session;
+use crate::point;
+use crate::run::Journals;
+use crate::stack::Stack;
+use crate::status;
+use crate::storage::SharedStore;
+
+/// The runs of `-f`'s stack.
+pub struct Place {
+    pub stack: Stack,
+    pub store: SharedStore,
+    pub journals: Box<dyn Journals>,
+}
+
+/// Looks whose the store is; needs no password of the repository.
+pub async fn open(session: &Session) -> Result<Place, Failed> {
+    let stack = session.stack()?;
+    let store = crate::storage::open(&point::store_spec(&stack)?).await?;
+    point::owner(&store, &stack.name).await?;
+    let journals = status::journals(&stack, &store);
+    Ok(Place { stack, store, journals })
+}

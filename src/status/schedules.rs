@@ -1,0 +1,111 @@
+//! What runs next on the stack by its schedules, and why not now.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::known::{Known, KnownSchedule};
+use super::run::{RunLine, Standing};
+use crate::run::RunId;
+use crate::schedule::{Due, LatestRun, Past, ScheduleName, ScheduledRun, Wait, Why, due};
+
+/// A daemon looks at its schedules far more often; what is due for longer is not being looked at.
+pub(super) const OVERDUE: SignedDuration = SignedDuration::from_mins(5);
+
+/// A schedule on the stack.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScheduleLine {
+    pub schedule: ScheduleName,
+    /// The kind of its runs: `snapshot`, `drill`, `check`, `forget`.
+    pub kind: String,
+    /// The command that does the same.
+    pub does: String,
+    pub cron: String,
+    pub time_zone: String,
+    /// The start after now, jitter included; `None`: never by itself.
+    pub next: Option<Timestamp>,
+    pub now: Due,
+    /// Why nothing begins now, as a sentence.
+    pub why: String,
+    /// How long ago it should have begun, where it should have.
+    pub lag_ms: Option<u64>,
+    /// The run of the newest instant that there is a run of.
+    pub last: Option<LastRun>,
+}
+
+/// The newest run of a schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LastRun {
+    pub run: RunId,
+    /// The instant that the expression named.
+    pub scheduled: Timestamp,
+    pub started: Timestamp,
+    pub ended: Option<Timestamp>,
+    pub standing: Standing,
+}
+
+impl ScheduleLine {
+    /// Not before one of the two documents is changed.
+    #[must_use]
+    pub fn cannot_run(&self) -> bool {
+        matches!(&self.now, Due::Wait(Wait { why: Why::Misfit { .. }, .. }))
+    }
+}
+
+/// Those of `schedules` that are for the stack.
+pub(super) fn lines(known: &Known, schedules: &[KnownSchedule], now: Timestamp) -> Vec<ScheduleLine> {
+    let covers = |known_schedule: &&KnownSchedule| known_schedule.schedule.covers(&known.stack.name);
+    schedules.iter().filter(covers).map(|schedule| line(known, schedule, now)).collect()
+}
+
+fn line(known: &Known, one: &KnownSchedule, now: Timestamp) -> ScheduleLine {
+    let (schedule, stack) = (&one.schedule, &known.stack);
+    let (spec, zone) = (&schedule.spec, &schedule.spec.timing.zone);
+    let last = last(known, one, now);
+    // Whoever does not know since when it counts says nothing of what was missed before its newest run.
+    let since = one.since.or(last.as_ref().map(|last| last.scheduled)).unwrap_or(now);
+    let newest = last.as_ref().map(|last| LatestRun { scheduled: last.scheduled, ended: last.ended });
+    let misfits = spec.operation.misfits(stack);
+    let due = if misfits.is_empty() {
+        due(schedule, &stack.name, &Past { since, newest }, now)
+    } else {
+        Due::Wait(Wait { why: Why::Misfit { problems: misfits }, next: None })
+    };
+    let (next, why, lag) = match &due {
+        Due::Run(start) => {
+            let from = start.scheduled.checked_add(schedule.offset(&stack.name)).unwrap_or(start.scheduled);
+            (Some(now), "it is due".to_owned(), Some(super::age(from, now)))
+        }
+        Due::Wait(wait) => (wait.next, wait.why.sentence(zone).to_string(), None),
+    };
+    ScheduleLine {
+        schedule: schedule.name.clone(),
+        kind: spec.operation.word().to_owned(),
+        does: spec.operation.to_string(),
+        cron: spec.timing.cron.to_string(),
+        time_zone: zone.to_string(),
+        next,
+        now: due,
+        why,
+        lag_ms: lag,
+        last,
+    }
+}
+
+/// By the runs' ids: the newest instant that has a run.
+fn last(known: &Known, one: &KnownSchedule, now: Timestamp) -> Option<LastRun> {
+    let schedule = &one.schedule;
+    let of_this = |run: &RunId| {
+        let scheduled = run.as_str().parse::<ScheduledRun>().ok()?;
+        let is_this = scheduled.schedule == schedule.name
+            && scheduled.stack == known.stack.name
+            && scheduled.operation.as_str() == schedule.spec.operation.word();
+        is_this.then_some(scheduled.scheduled)
+    };
+    let found = known.runs.iter().filter_map(|run| Some((of_this(&run.run)?, run)));
+    let (scheduled, run) = found.max_by_key(|(scheduled, _)| *scheduled)?;
+    let state = run.state.as_ref().ok()?;
+    let line = RunLine::of(&run.run, state, &known.leaders, now);
+    Some(LastRun { run: line.run, scheduled, started: line.started, ended: line.ended, standing: line.standing })
+}
