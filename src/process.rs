@@ -2,6 +2,7 @@
 //! known at once to be nobody's.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use jiff::Timestamp;
@@ -114,6 +115,13 @@ impl Process {
         let (own, other) = (self.identity.as_ref()?, Identity::parse(name)?);
         (own.boot == other.boot && own.namespace == other.namespace).then_some(other.start)
     }
+}
+
+/// A program on the PATH.
+#[must_use]
+pub fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
 /// The host in a process's [name](Process::name).

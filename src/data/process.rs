@@ -3,12 +3,14 @@
 //! end. Refuses to know which server it is.
 
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::process::on_path;
 
 /// The user and group `nobody`/`nogroup` on every Linux.
 const NOBODY: u32 = 65_534;
@@ -58,12 +60,6 @@ pub(crate) enum Priority {
     Normal,
     /// After everybody else's processor time and disk.
     Low,
-}
-
-/// A program on the PATH.
-pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
 /// `program` as `user`, ended by `death` also when we are killed (`None`: it may outlive us).

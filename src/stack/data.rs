@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Name, SecretSource, duration};
+use super::{Hooks, Name, SecretSource, duration};
 
 /// One thing that must survive, under a name that recovery points carry for ever.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -13,6 +13,7 @@ use super::{Name, SecretSource, duration};
 pub struct DataSet {
     pub name: Name,
     pub kind: DataKind,
+    pub hooks: Hooks,
 }
 
 /// What a data set is.
@@ -35,7 +36,7 @@ impl DataKind {
     }
 }
 
-/// A data set as it is written: one key for its name, one for what it is.
+/// A data set as it is written: one key for its name, one for what it is, one for what is run around it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Entry {
@@ -43,13 +44,15 @@ struct Entry {
     postgres: Option<PostgresSpec>,
     redis: Option<RedisSpec>,
     volume: Option<VolumeSpec>,
+    #[serde(default)]
+    hooks: Hooks,
 }
 
 impl TryFrom<Entry> for DataSet {
     type Error = String;
 
     fn try_from(entry: Entry) -> Result<Self, String> {
-        let Entry { name, postgres, redis, volume } = entry;
+        let Entry { name, postgres, redis, volume, hooks } = entry;
         let kind = match (postgres, redis, volume) {
             (Some(spec), None, None) => DataKind::Postgres(spec),
             (None, Some(spec), None) => DataKind::Redis(spec),
@@ -59,7 +62,7 @@ impl TryFrom<Entry> for DataSet {
             }
             _ => return Err(format!("data set `{name}` is said to be several things; {EXACTLY_ONE}")),
         };
-        Ok(Self { name, kind })
+        Ok(Self { name, kind, hooks })
     }
 }
 

@@ -8,8 +8,10 @@ mod document;
 pub mod documents;
 mod drill;
 pub mod duration;
+mod hooks;
 mod max_unused;
 mod name;
+mod notify;
 mod outline;
 mod problem;
 mod read_data;
@@ -27,8 +29,10 @@ pub use documents::API_VERSION;
 pub use drill::{
     Assertion, CommandAssertion, Drill, FilesAssertion, FreshnessAssertion, KeysAssertion, RowsAssertion, SqlAssertion,
 };
+pub use hooks::{Hook, Hooks};
 pub use max_unused::{InvalidMaxUnused, MaxUnused};
 pub use name::Name;
+pub use notify::{Beat, Heartbeat, Notification, Occasion, Webhook, WebhookFormat};
 pub use outline::Place;
 pub use problem::{DocumentError, Problem, nearest};
 pub use read_data::{InvalidReadData, ReadData};

@@ -56,7 +56,7 @@ impl Failure for DocumentError {
 }
 
 /// The keys that hold a [`SecretSource`](super::SecretSource); `key` is one in some places and a name in others.
-const SECRET_FIELDS: [&str; 5] = ["password", "accessKeyId", "secretAccessKey", "sessionToken", "evidence.key"];
+const SECRET_FIELDS: [&str; 6] = ["password", "accessKeyId", "secretAccessKey", "sessionToken", "evidence.key", "url"];
 
 const SECRET_EXPECTED: &str =
     "expected `{fromFile: PATH}`, `{fromEnv: NAME}` or `{fromSecret: {name: NAME, key: KEY}}`";

@@ -27,15 +27,21 @@ pub fn paths(spec: &mut Spec, folder: &Path) {
         secret(&mut evidence.key);
     }
     spec.drill.folder.iter_mut().for_each(at);
-    for assertion in &mut spec.drill.assertions {
-        // A bare name is looked for on the PATH.
-        if let Assertion::Command(CommandAssertion { run, .. }) = assertion
-            && let Some(program) = run.first_mut().filter(|program| program.contains('/'))
-        {
+    // A bare name is looked for on the PATH.
+    let program = |run: &mut Vec<String>| {
+        if let Some(program) = run.first_mut().filter(|program| program.contains('/')) {
             *program = join(folder, Path::new(program)).display().to_string();
         }
+    };
+    for assertion in &mut spec.drill.assertions {
+        if let Assertion::Command(CommandAssertion { run, .. }) = assertion {
+            program(run);
+        }
     }
-    for DataSet { kind, .. } in &mut spec.data {
+    spec.notifications.iter_mut().for_each(|notification| secret(&mut notification.webhook.url));
+    spec.heartbeats.iter_mut().for_each(|heartbeat| secret(&mut heartbeat.url));
+    for DataSet { kind, hooks, .. } in &mut spec.data {
+        hooks.each_mut().for_each(|hook| program(&mut hook.run));
         match kind {
             DataKind::Postgres(postgres) => {
                 postgres.password.iter_mut().for_each(secret);

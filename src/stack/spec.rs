@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{DataSet, Drill, Name, RepositorySpec, SecretSource, Tags, duration};
+use super::{DataSet, Drill, Heartbeat, Name, Notification, RepositorySpec, SecretSource, Tags, duration};
 
 /// A stack's `spec`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -33,6 +33,12 @@ pub struct Spec {
     /// How what drills prove is signed; without it nothing is.
     #[serde(default)]
     pub evidence: Option<EvidenceSpec>,
+    /// Who is told of failures, recoveries and missed objectives.
+    #[serde(default)]
+    pub notifications: Vec<Notification>,
+    /// What is called after each success.
+    #[serde(default)]
+    pub heartbeats: Vec<Heartbeat>,
 }
 
 /// Who signs evidence.

@@ -58,6 +58,29 @@ fn every_field_there_is_can_be_read() {
     let text = include_str!("../../tests/fixtures/formats/stack.v1alpha1.yaml");
     let spec = parse(text).unwrap().spec;
     assert_eq!(spec.evidence.unwrap().key, SecretSource::FromFile("/etc/drydock/evidence.pem".into()));
+    let hooks = &spec.data[0].hooks;
+    assert_eq!(
+        hooks.lists().map(|(word, list)| (word, list.len())),
+        [("beforeSnapshot", 2), ("afterSnapshot", 1), ("beforeLive", 1)]
+    );
+    let first = &hooks.before_snapshot[0];
+    let run = ["/usr/local/bin/quiesce".to_owned(), "--now".to_owned()].to_vec();
+    let (timeout, env) = (Duration::from_secs(30), ["KUBECONFIG".to_owned()].to_vec());
+    assert_eq!(*first, Hook { run, timeout, env });
+    assert_eq!(hooks.before_snapshot[1].timeout, Duration::from_secs(300));
+    assert_eq!((&*hooks.after_snapshot[0].run[0], &*hooks.before_live[0].run[0]), ("/etc/drydock/resume", "systemctl"));
+    let [all, some] = &spec.notifications[..] else { panic!("{:?}", spec.notifications) };
+    assert_eq!(
+        all.webhook,
+        Webhook { url: SecretSource::FromFile("/etc/drydock/webhook-url".into()), format: WebhookFormat::Json }
+    );
+    assert_eq!(
+        (&all.on[..], all.remind_after),
+        (&[Occasion::Failure, Occasion::Recovery, Occasion::Objective][..], Duration::from_secs(86_400))
+    );
+    assert_eq!((some.webhook.format, some.remind_after), (WebhookFormat::Slack, Duration::from_secs(28_800)));
+    assert_eq!(spec.heartbeats[0].url, SecretSource::FromFile("/etc/drydock/heartbeat-url".into()));
+    assert_eq!(spec.heartbeats[1].after, [Beat::Drill, Beat::Check, Beat::ForgetAndPrune]);
     let Spec { repository, data, unprotected, references, drill, phases, retention, objectives, .. } = spec;
     let service_account_name = spec.service_account_name;
     assert_eq!(service_account_name.unwrap().as_str(), "papg-deployer");
@@ -199,6 +222,44 @@ const BROKEN: &[(&str, &str, &str)] = &[
         "  phases: [{name: a, components: [{name: kong, workload: kong, data: [x]}]}]\n  data:\n",
     ),
     ("a rate that is no size", "    password: {", "    limits: {upload: fast}\n    password: {"),
+    ("a hook of nothing", "path: /srv/shop}", "path: /srv/shop}\n    hooks: {afterSnapshot: [{run: []}]}"),
+    (
+        "a hook in one text",
+        "path: /srv/shop}",
+        "path: /srv/shop}\n    hooks: {beforeSnapshot: [{run: fsfreeze -f /srv}]}",
+    ),
+    (
+        "a hook without time",
+        "path: /srv/shop}",
+        "path: /srv/shop}\n    hooks: {beforeLive: [{run: [stop], timeout: 0s}]}",
+    ),
+    ("a hook at an unknown time", "path: /srv/shop}", "path: /srv/shop}\n    hooks: {beforeRestore: [{run: [stop]}]}"),
+    (
+        "a hook with variables that are none",
+        "path: /srv/shop}",
+        "path: /srv/shop}\n    hooks: {beforeLive: [{run: [stop], env: [A=b, DRYDOCK_RUN]}]}",
+    ),
+    (
+        "a webhook in the text",
+        "  data:\n",
+        "  notifications: [{webhook: {url: 'https://hooks.example.org/T0/hunter2'}}]\n  data:\n",
+    ),
+    (
+        "a notification on nothing",
+        "  data:\n",
+        "  notifications: [{webhook: {url: {fromFile: u}}, on: [], remindAfter: 0s}]\n  data:\n",
+    ),
+    (
+        "a notification on something else",
+        "  data:\n",
+        "  notifications: [{webhook: {url: {fromFile: u}}, on: [success]}]\n  data:\n",
+    ),
+    (
+        "a heartbeat in the text",
+        "  data:\n",
+        "  heartbeats: [{url: 'https://hc.example.org/hunter2', after: [snapshot]}]\n  data:\n",
+    ),
+    ("a heartbeat after nothing", "  data:\n", "  heartbeats: [{url: {fromFile: u}, after: []}]\n  data:\n"),
     ("several problems at once", "port: 5432", ""),
 ];
 
@@ -219,6 +280,7 @@ fn what_is_wrong_is_said_with_line_field_and_what_was_expected() {
     {
         writeln!(golden, "# {title}\n{}\n", refusal(text)).unwrap();
     }
+    assert!(!golden.contains("hunter2"), "a secret is repeated: {golden}");
     insta::assert_snapshot!("refusals", golden);
 }
 

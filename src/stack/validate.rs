@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Assertion, DataKind, EvidenceSpec, FreshnessAssertion, Location, Name, PostgresSpec, Reference, SecretSource, Spec,
-    SqlAssertion,
+    SqlAssertion, hooks, notify,
 };
 
 /// A field's path and what is wrong there.
@@ -21,6 +21,7 @@ pub fn problems(spec: &Spec) -> Vec<Found> {
     phases(spec, &mut found);
     retention(spec, &mut found);
     evidence(spec, &mut found);
+    notify::problems(spec, &mut found);
     found
 }
 
@@ -58,6 +59,7 @@ fn data(spec: &Spec, found: &mut Vec<Found>) {
     }
     twice(spec.data.iter().map(|set| &set.name), "spec.data", "data set", found);
     for (n, set) in spec.data.iter().enumerate() {
+        hooks::problems(set, &format!("spec.data[{n}]"), found);
         let field = format!("spec.data[{n}].{}", set.kind.word());
         match &set.kind {
             DataKind::Postgres(postgres) => postgres_server(postgres, &field, found),

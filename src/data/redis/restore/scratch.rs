@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::data::process::{Death, Priority, Process, User, command, on_path};
+use crate::data::process::{Death, Priority, Process, User, command};
+use crate::process::on_path;
 
 use super::super::connection::Endpoint;
 use super::super::error::RedisError;
