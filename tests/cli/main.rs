@@ -11,6 +11,8 @@ mod kind;
 mod points;
 mod refusals;
 mod restores;
+mod runs;
+mod status;
 mod stop;
 mod story;
 mod world;

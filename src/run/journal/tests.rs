@@ -71,6 +71,30 @@ async fn what_was_appended_is_read_back_in_order_and_a_run_begins_once() {
 }
 
 #[tokio::test]
+async fn the_newest_of_each_kind_are_among_the_recent_however_rare_it_is() {
+    let (_folder, both) = both().await;
+    let (stack, now) = ("shop".parse().unwrap(), "2026-12-01T00:10:00Z".parse().unwrap());
+    let newest = [
+        "snapshot-shop-20261201t000000z-hourly",
+        "snapshot-shop-20261130t230000z-hourly",
+        "drill-shop-20261129t043000z-weekly",
+        "check-shop-20260101t053000z-yearly",
+    ];
+    let older = ["snapshot-shop-20261128t000000z-hourly", "drill-shop-20251122t043000z-weekly"];
+    for journals in both {
+        let foreign = "snapshot-shop2-20261201t000000z-hourly";
+        for id in newest.iter().chain(&older).chain([&foreign]) {
+            journals.begin(&run(id), &story()[0]).await.unwrap().unwrap();
+        }
+        let mut recent = journals.recent(&stack, now).await.unwrap();
+        recent.sort();
+        for id in newest {
+            assert!(recent.contains(&run(id)), "{id} is not in {recent:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn of_two_writers_one_is_told() {
     let (_folder, both) = both().await;
     for journals in both {
