@@ -146,13 +146,18 @@ fn of_journal(run: &str, state: &State) -> Option<Drill> {
         (Outcome::Failed, _) => DrillOutcome::NoVerdict,
         (Outcome::Abandoned, _) => return None, // somebody did not want it
     };
+    // As its steps were told, and as they told: `operation::drill`.
+    let told = state.plan.steps().map(|step| &step.parameters).find(|told| told.is_object());
+    let point = told.and_then(|told| told["point"].as_str()).map(str::to_owned);
+    let is_whole = told.and_then(|told| told["data"].as_array()).is_some_and(Vec::is_empty);
+    let rto_ms = state.steps.iter().filter_map(|step| step.output.as_ref()?["rtoMs"].as_u64()).next_back();
     Some(Drill {
         run: run.to_owned(),
         time: state.changed,
-        point: None,
+        point,
         outcome,
-        is_whole: false, // the mark or the evidence would tell
-        rto_ms: None,
+        is_whole,
+        rto_ms,
         bytes: None,
         reasons: state.failure().iter().map(|failure| failure.message.clone()).collect(),
         source: Source::Journal,

@@ -100,6 +100,34 @@ fn evidence_tells_of_drills_that_left_no_mark_and_counts_each_drill_once() {
     assert_eq!((codes(&found), found.exit_code), (vec![Code::DrillFailed], 21));
 }
 
+/// As `operation::drill` tells its steps and what its last one tells.
+#[test]
+fn a_drills_journal_tells_its_point_whether_it_was_whole_and_what_it_took() {
+    use super::testing::{over, plan};
+    use crate::run::Event;
+    let drill = |data: &[&str]| {
+        let mut plan = plan("drill", &[("record", &[("record", StepKind::Reversible)])]);
+        let told = serde_json::json!({"point": "3f9a1c2e00000001", "data": data, "keep": false, "folder": "/tmp"});
+        plan.phases[0].steps[0].parameters = told;
+        let output = serde_json::json!({"rtoMs": 61_000, "proven": true, "evidence": null});
+        let events = vec![
+            Event::Intended { step: "record".into(), attempt: 1 },
+            Event::Applied { step: "record".into(), output },
+            Event::Verified { step: "record".into() },
+        ];
+        let events = [events, over(Outcome::Succeeded)].concat();
+        let mut known = nothing_yet();
+        known.runs = vec![run("drill-shop-20261123t100000z-weekly", plan, "2026-11-23T10:00:00Z", events)];
+        let found = status(&known, now());
+        (found.drills.newest[0].clone(), found.achieved.rto.achieved_ms)
+    };
+    let (whole, rto_ms) = drill(&[]);
+    assert_eq!((whole.point.as_deref(), whole.is_whole), (Some("3f9a1c2e00000001"), true));
+    assert_eq!((whole.rto_ms, rto_ms), (Some(61_000), Some(61_000)));
+    let (part, rto_ms) = drill(&["shop-db"]);
+    assert_eq!((part.is_whole, rto_ms), (false, None), "a part's time is no recovery's");
+}
+
 #[test]
 fn a_journal_that_cannot_be_understood_is_named_and_hides_no_other_run() {
     let mut known = all_well();

@@ -13,6 +13,7 @@ mod evidence;
 mod fake;
 mod local_failures;
 mod power;
+mod runs;
 mod s3_failures;
 mod stores;
 mod tls;

@@ -11,7 +11,7 @@ use super::super::event::Entry;
 use super::super::in_place;
 use super::super::plan::RunId;
 use super::recent::{self, KINDS};
-use super::{FOLDER, Journal, Journals, json, parse};
+use super::{FIRST_VERSION, FOLDER, Journal, Journals, json, parse, version};
 use crate::stack::Name;
 use crate::storage::{Created, ObjectMeta, SharedStore, StorageError};
 
@@ -34,6 +34,13 @@ impl ObjectJournals {
     #[must_use]
     pub fn new(store: SharedStore) -> Self {
         Self { store }
+    }
+
+    async fn is_of_former_format(&self, run: &RunId) -> Result<bool, RunError> {
+        match self.store.get(&key(run, 0)).await {
+            Ok(json) => Ok(version(&json).is_ok_and(|version| version < FIRST_VERSION)),
+            Err(source) => Err(RunError::Store { run: run.to_string(), source }),
+        }
     }
 
     /// The runs whose ids begin with `prefix`.
@@ -104,8 +111,12 @@ impl Journals for ObjectJournals {
             Ok(json) => parse(&json).map_err(|reason| damaged(format!("{key}: {reason}"))),
             Err(source) => Err(RunError::Store { run: run.to_string(), source }),
         });
-        let entries: Vec<Entry> = read.buffered(READERS).try_collect().await?;
-        Ok(Some(entries))
+        let entries: Result<Vec<Entry>, RunError> = read.buffered(READERS).try_collect().await;
+        match entries {
+            // What an older drydock's in-place restore has left is no run of the engine's, and not damaged either.
+            Err(RunError::Damaged { .. }) if self.is_of_former_format(run).await? => Ok(None),
+            entries => entries.map(Some),
+        }
     }
 
     async fn list(&self) -> Result<Vec<RunId>, RunError> {
