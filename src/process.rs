@@ -117,6 +117,24 @@ impl Process {
     }
 }
 
+/// This boot's random id (`/proc/sys/kernel/random/boot_id`, random(4)); `None` where it cannot be read.
+#[must_use]
+pub fn boot() -> Option<String> {
+    Some(std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned())
+}
+
+/// When a process began, in clock ticks since boot; `None` where there is none, or /proc does not say.
+#[must_use]
+pub fn started(pid: u32) -> Option<u64> {
+    start_of(&pid.to_string())
+}
+
+/// Whether the process of this boot that `started` then is there, or may be: one that cannot be asked about counts as alive.
+#[must_use]
+pub fn may_live(pid: u32, started: Option<u64>) -> bool {
+    fate(i64::from(pid), started) != Fate::Dead
+}
+
 /// A program on the PATH.
 #[must_use]
 pub fn on_path(name: &str) -> Option<PathBuf> {
@@ -132,7 +150,7 @@ pub fn host_of(name: &str) -> &str {
 
 impl Identity {
     fn of_this_process() -> Option<Self> {
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().replace('-', "");
+        let boot = boot()?.replace('-', "");
         let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
         let namespace = namespace.to_str()?.strip_prefix("pid:[")?.strip_suffix(']')?.parse().ok()?;
         let run = hex::encode(rand::random::<[u8; 4]>());

@@ -14,8 +14,10 @@ pub fn rows(report: &mut Report) {
     let server = Postgres::start_with("15", &["fsync=on", "max_wal_size=4GB", "shared_buffers=512MB"]);
     generate(&server, crate::scale());
     let spec = format!(
-        "  - name: db\n    postgres: {{host: 127.0.0.1, port: {}, database: bench, user: postgres, connections: 2}}\n",
-        server.port
+        "  - name: db\n    postgres: {{host: 127.0.0.1, port: {}, database: bench, user: postgres, connections: 2, \
+         serverBinaries: {}}}\n",
+        server.port,
+        crate::support::cache().join("pg-15/bin").display()
     );
     let stack = Stack::new(&folder.path().join("ours"), &spec);
     snapshot(report, &stack, &server, &folder);
@@ -115,7 +117,7 @@ fn restore(report: &mut Report, stack: &Stack, server: &Postgres, folder: &Folde
         server.psql("postgres", "drop database if exists again");
         server.psql("postgres", "checkpoint");
     };
-    let [ours, theirs, unverified] = medians([
+    let [ours, theirs, unverified, drill] = medians([
         &mut || {
             fresh();
             run(&mut stack.drydock(&["restore", "--point", "latest", "--data", "db", "--to-database", "again"])).wall
@@ -129,6 +131,10 @@ fn restore(report: &mut Report, stack: &Stack, server: &Postgres, folder: &Folde
             fresh();
             crate::unverified::into_a_new_database(stack, server)
         },
+        &mut || {
+            fresh();
+            run(&mut stack.drydock(&["drill", "--point", "latest"])).wall
+        },
     ]);
     report.row("postgres: restore, ANALYZE and verification / bare pg_restore -j2, s", ours, theirs, Goal::AtMost(1.1));
     report.row(
@@ -137,5 +143,6 @@ fn restore(report: &mut Report, stack: &Stack, server: &Postgres, folder: &Folde
         theirs,
         Goal::AtMost(0.95),
     );
+    report.row("postgres: drill / restore, ANALYZE and verification, s", drill, ours, Goal::AtMost(1.15));
     server.psql("postgres", "drop database again");
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::DrillError;
 use crate::point::{Point, Points};
-use crate::stack::duration;
+use crate::stack::random_within;
 
 /// What `--point` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,17 +22,8 @@ impl FromStr for Choice {
     type Err = DrillError;
 
     fn from_str(text: &str) -> Result<Self, DrillError> {
-        let wrong = |why: String| DrillError::Choice { text: text.to_owned(), why };
-        match text.split_once(':') {
-            Some(("random", window)) => match duration::parse(window) {
-                Ok(window) if !window.is_zero() => Ok(Self::Random(window)),
-                Ok(_) => Err(wrong("the window is empty".into())),
-                Err(why) => Err(wrong(why)),
-            },
-            Some(_) => Err(wrong("only `random:` takes a window".into())),
-            None if text == "random" => Err(wrong("say how far back: `random:30d`".into())),
-            None => Ok(Self::Named(text.to_owned())),
-        }
+        let window = random_within(text).map_err(|why| DrillError::Choice { text: text.to_owned(), why })?;
+        Ok(window.map_or_else(|| Self::Named(text.to_owned()), Self::Random))
     }
 }
 

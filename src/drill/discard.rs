@@ -11,6 +11,7 @@ use super::owner::Owner;
 use super::plan::{FOLDER, folder_of};
 use super::sandbox::Sandbox;
 use super::{DrillError, process};
+use crate::process::may_live;
 
 /// How the folders of sandboxes that are being made begin; the process's id follows.
 pub(super) const UNBORN: &str = ".drydock-drill-new-";
@@ -49,7 +50,7 @@ pub async fn sweep(root: &Path) -> Result<Vec<Removed>, DrillError> {
         for folder in folders(&root, UNBORN)? {
             let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let pid = name.strip_prefix(UNBORN).and_then(|rest| rest.split('-').next()?.parse().ok());
-            if pid.is_some_and(|pid| process::started(pid).is_none()) {
+            if pid.is_some_and(|pid| !may_live(pid, None)) {
                 remove_folder(&folder)?;
                 removed.push(Removed { folder, run: None });
             }

@@ -5,8 +5,9 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{DrillError, process};
+use super::DrillError;
 use crate::point::PointId;
+use crate::process;
 use crate::stack::Name;
 
 /// The process that made a sandbox.
@@ -42,7 +43,7 @@ impl Owner {
             time,
             pid,
             started: process::started(pid).unwrap_or(0),
-            boot: process::boot(),
+            boot: process::boot().unwrap_or_default(),
             kept: false,
         }
     }
@@ -55,9 +56,9 @@ impl Owner {
         (owner.format_version == Self::FORMAT_VERSION).then_some(owner)
     }
 
-    /// Whether its process is alive.
+    /// Whether its process is alive, or may be.
     pub(super) fn lives(&self) -> bool {
-        self.boot == process::boot() && process::started(self.pid) == Some(self.started)
+        self.boot == process::boot().unwrap_or_default() && process::may_live(self.pid, Some(self.started))
     }
 
     /// Writes it whole or not at all.

@@ -10,17 +10,6 @@ use super::DrillError;
 /// PostgreSQL ends its helpers within milliseconds of SIGQUIT.
 const LEAVES_WITHIN: Duration = Duration::from_secs(10);
 
-/// When a process began, in clock ticks since boot; `None` where there is none. Source: proc_pid_stat(5), field 22.
-pub(super) fn started(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the program's name in parentheses and may hold anything.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
-}
-
-pub(super) fn boot() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
-}
-
 /// The processes that work below `folder`, ourselves excepted.
 fn within(folder: &Path) -> Vec<u32> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };

@@ -49,16 +49,21 @@ pub async fn room(home: &Home, plan: &DrillPlan, _cx: &Context) -> Result<Room, 
         let added = add(home, part, &mut needed).await;
         added.map_err(|source| DrillError::Provision { data: part.name().clone(), source: Box::new(source) })?;
     }
-    let may_use = needed.disk_free_bytes - needed.disk_free_bytes / RESERVE;
-    if needed.disk_bytes > may_use {
-        let folder = plan.root.clone();
-        return Err(DrillError::NoSpace { folder, needed: needed.disk_bytes, free: may_use });
-    }
-    match needed.memory_available_bytes {
-        Some(available) if needed.memory_bytes > available => {
-            Err(DrillError::NoMemory { needed: needed.memory_bytes, available })
+    needed.judged(&plan.root)
+}
+
+impl Room {
+    fn judged(self, root: &Path) -> Result<Self, DrillError> {
+        let may_use = self.disk_free_bytes - self.disk_free_bytes / RESERVE;
+        if self.disk_bytes > may_use {
+            return Err(DrillError::NoSpace { folder: root.to_owned(), needed: self.disk_bytes, free: may_use });
         }
-        _ => Ok(needed),
+        match self.memory_available_bytes {
+            Some(available) if self.memory_bytes > available => {
+                Err(DrillError::NoMemory { needed: self.memory_bytes, available })
+            }
+            _ => Ok(self),
+        }
     }
 }
 
@@ -89,4 +94,38 @@ async fn add(home: &Home, part: &Part, needed: &mut Room) -> Result<(), DataErro
 fn free(folder: &Path) -> Result<u64, DrillError> {
     let stat = rustix::fs::statvfs(folder).map_err(|errno| DrillError::folder("look at", folder)(errno.into()))?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::{Category, Failure};
+
+    const GIB: u64 = 1 << 30;
+
+    /// A sandbox of so many bytes on a disk with 100 GiB and in a machine with 8 GiB.
+    fn judged(disk_bytes: u64, memory_bytes: u64, memory_available_bytes: Option<u64>) -> Result<Room, DrillError> {
+        let servers = Vec::new();
+        Room { disk_bytes, disk_free_bytes: 100 * GIB, memory_bytes, memory_available_bytes, servers }
+            .judged(Path::new("/srv/drills"))
+    }
+
+    #[test]
+    fn too_little_disk_or_memory_is_refused_with_the_figures_and_the_way_out() {
+        let error = judged(96 * GIB, 0, None).unwrap_err();
+        assert_eq!(error.to_string(), "the sandbox needs 96.0 GiB in /srv/drills, and 95.0 GiB are free");
+        assert_eq!(
+            (error.category(), error.hint().unwrap().contains("spec.drill.folder")),
+            (Category::Unavailable, true)
+        );
+        let error = judged(0, 9 * GIB, Some(8 * GIB)).unwrap_err();
+        assert_eq!(error.to_string(), "the sandbox needs 9.00 GiB of memory, and 8.00 GiB can be had");
+        assert_eq!((error.category(), error.hint().unwrap().contains("--data")), (Category::Unavailable, true));
+    }
+
+    #[test]
+    fn what_just_fits_and_what_the_kernel_does_not_tell_is_no_refusal() {
+        judged(95 * GIB, 8 * GIB, Some(8 * GIB)).unwrap();
+        judged(0, 9 * GIB, None).unwrap();
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::stack::{MaxUnused, Name, ReadData, Stack, duration};
+use crate::stack::{MaxUnused, Name, ReadData, Stack, duration, random_within};
 
 /// One of these; each has defaults for all of its options.
 #[derive(Debug, Clone, PartialEq)]
@@ -178,13 +178,11 @@ impl FromStr for DrillPoint {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let is_id = (4..=16).contains(&text.len()) && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        match (text, text.strip_prefix("random:")) {
+        let window = random_within(text).map_err(|why| format!("`{text}`: {why}"))?;
+        match (text, window) {
             ("latest", _) => Ok(Self::Latest),
             ("latest-proven", _) => Ok(Self::LatestProven),
-            (_, Some(window)) => match duration::parse(window)? {
-                Duration::ZERO => Err(format!("`{text}`: no point is that young; expected for example `random:30d`")),
-                window => Ok(Self::Random(window)),
-            },
+            (_, Some(window)) => Ok(Self::Random(window)),
             _ if is_id => Ok(Self::Id(text.to_owned())),
             _ => Err(format!(
                 "`{text}` names no recovery point: expected `latest`, `latest-proven`, `random:30d` or the beginning of an id"

@@ -22,6 +22,7 @@ mod size;
 mod spec;
 mod tag;
 mod validate;
+mod window;
 
 pub use data::{DataKind, DataSet, Login, PostgresSpec, RedisSpec, Tls, VolumeSpec};
 pub use document::{KIND, Stack};
@@ -43,6 +44,7 @@ pub use spec::{
     Component, EvidenceSpec, Migration, Objectives, Phase, Reference, ReferencePair, Retention, Spec, Unprotected,
 };
 pub use tag::{Tag, Tags};
+pub use window::random_within;
 
 #[cfg(test)]
 mod tests;

@@ -127,3 +127,37 @@ fn a_blob_that_is_damaged_fails_the_drill_and_not_drydock() {
     assert_eq!(report["failure"]["what"], "does not restore", "{report}");
     assert_eq!(scene.left(), Vec::<String>::new());
 }
+
+/// Who has no rights beyond his own drills as himself: nobody needs to be root for it.
+#[test]
+fn an_ordinary_user_drills_as_himself() {
+    if !rustix::process::geteuid().is_root() {
+        return; // then all drills of these tests are such
+    }
+    const NOBODY: u32 = 65_534;
+    let scene = Scene::bare("ordinary", "");
+    let binary = scene.path("drydock"); // where it is built others may not come
+    std::fs::copy(env!("CARGO_BIN_EXE_drydock"), &binary).unwrap();
+    run(Command::new("chown").args(["-R", &format!("{NOBODY}:{NOBODY}")]).arg(scene.folder.path()));
+    let drydock = |args: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args([&format!("--reuid={NOBODY}"), &format!("--regid={NOBODY}"), "--clear-groups", "--"]).arg(&binary);
+        command
+            .args(args)
+            .arg("-f")
+            .arg(scene.path("stack.yaml"))
+            .env("TMPDIR", scene.root())
+            .env("HOME", scene.root());
+        Ran::from(command.output().unwrap())
+    };
+    drydock(&["snapshot"]).expect(0);
+    let report = drydock(&["drill", "--keep", "-o", "json"]).expect(0).json();
+    assert_eq!((&report["outcome"], &report["proven"]), (&serde_json::json!("verified"), &serde_json::json!(true)));
+    let owners: Vec<String> = processes(&scene.root())
+        .iter()
+        .map(|line| run(Command::new("stat").args(["-c", "%u", line.split_whitespace().nth(8).unwrap()])))
+        .collect();
+    assert!(owners.len() >= 2 && owners.iter().all(|owner| owner.trim() == NOBODY.to_string()), "{owners:?}");
+    drydock(&["drill", "--remove", report["run"].as_str().unwrap()]).expect(0);
+    assert_eq!(scene.left(), Vec::<String>::new());
+}

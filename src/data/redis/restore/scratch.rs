@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::data::process::{Death, Priority, Process, User, command};
-use crate::process::on_path;
+use crate::process::{may_live, on_path};
 
 use super::super::connection::Endpoint;
 use super::super::error::RedisError;
@@ -169,7 +169,7 @@ fn sweep() {
     for entry in entries.flatten() {
         let name = entry.file_name();
         let pid = name.to_str().and_then(|name| name.strip_prefix(FOLDER)?.split('-').next()?.parse::<u32>().ok());
-        if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+        if pid.is_some_and(|pid| !may_live(pid, None)) {
             end_orphan(&entry.path());
             // Another run may be at it, or it belongs to another user.
             std::fs::remove_dir_all(entry.path()).ok();
