@@ -17,6 +17,7 @@ pub mod finding;
 pub mod hook;
 pub mod maintain;
 pub mod notify;
+pub mod operation;
 pub mod point;
 pub mod process;
 pub mod progress;

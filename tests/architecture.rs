@@ -13,6 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "status",
             "snapshot",
             "restore",
+            "operation",
             "drill",
             "maintain",
             "run",
@@ -24,6 +25,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("status", &["schedule", "drill", "run", "point", "evidence", "storage"]),
+    (
+        "operation",
+        &[
+            "schedule", "snapshot", "restore", "drill", "maintain", "run", "point", "data", "evidence", "repository",
+            "storage",
+        ],
+    ),
     ("drill", &["restore", "snapshot", "run", "point", "data", "evidence", "repository", "storage"]),
     ("restore", &["snapshot", "hook", "run", "point", "data", "evidence", "repository", "storage"]),
     ("snapshot", &["hook", "run", "point", "data", "repository", "storage"]),

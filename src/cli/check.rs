@@ -2,13 +2,12 @@
 
 use super::lock_wait::LockWait;
 use super::output::Shown;
-use super::report::Failed;
 use super::session::Session;
 use super::table::Table;
 use super::{Done, human};
-use crate::maintain::check::{Checked, check};
-use crate::repository::check::{CheckOptions, Damage, Object, ReadData};
-use crate::repository::{Lock, LockKind};
+use crate::maintain::check::Checked;
+use crate::operation::{Report, Request};
+use crate::repository::check::{Damage, Object, ReadData};
 use crate::stack::{ByteSize, Name};
 
 /// Check the repository, and name the recovery points that damage touches
@@ -35,12 +34,17 @@ pub struct Args {
 
 pub async fn run(args: &Args, session: &Session) -> Done {
     let read_data = if args.read_data { ReadData::All } else { args.read_data_subset.unwrap_or_default() };
-    let options = CheckOptions { read_data, seed: rand::random() };
     let home = session.home().await?;
     session.show_progress();
-    let work = async |_: &Lock| -> Result<Checked, Failed> { Ok(check(&home, &options, &session.cx).await?) };
-    let checked = home.locked(LockKind::Shared, args.lock.lock_wait, &session.cx, work).await?;
-    session.print_with(&checked, checked.category())
+    let mut led = session.lead(&home, Request::Check(read_data), args.lock.lock_wait).await?;
+    for report in std::mem::take(&mut led.reports) {
+        // What is damaged is told in full, and is no other failure beside.
+        if let Report::Check(checked) = report {
+            return session.print_with(checked.as_ref(), checked.category());
+        }
+    }
+    led.done()?;
+    unreachable!("a check that succeeded here has found something out")
 }
 
 impl Shown for Checked {

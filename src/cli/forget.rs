@@ -11,10 +11,10 @@ use super::session::Session;
 use super::table::Table;
 use super::{Done, human};
 use crate::failure::Category;
-use crate::maintain::forget::{self, ForgetPlan, apply, plan_forget};
+use crate::maintain::forget::{self, ForgetPlan, plan_forget};
+use crate::operation::{Report, Request};
 use crate::point::Home;
 use crate::repository::forget::{Policy, Within};
-use crate::repository::{Lock, LockKind};
 use crate::stack::{Retention, Tags, duration};
 
 /// Drop recovery points that no retention rule keeps
@@ -129,12 +129,12 @@ pub async fn run(args: &Args, session: &Session) -> Done {
     let plan = if args.dry_run {
         plan_forget(&home, &policy, &session.cx).await?
     } else {
-        let work = async |_: &Lock| -> Result<ForgetPlan, Failed> {
-            let plan = plan_forget(&home, &policy, &session.cx).await?;
-            apply(&home, &plan, &session.cx).await?;
-            Ok(plan)
-        };
-        home.locked(LockKind::Exclusive, args.lock.lock_wait, &session.cx, work).await?
+        let led = session.lead(&home, Request::Forget(policy), args.lock.lock_wait).await?;
+        let forgot = led.done()?.into_iter().find_map(|report| match report {
+            Report::Forget(plan) => Some(plan),
+            _ => None,
+        });
+        forgot.expect("a forget that succeeded here has had a plan")
     };
     let warned = plan.points.iter().any(|fate| fate.overdue) || !plan.unreadable.is_empty();
     session.print_with(&Forgotten { dry_run: args.dry_run, plan }, warned.then_some(Category::Warnings))

@@ -1,7 +1,5 @@
 //! `drydock prune`
 
-use std::time::Duration;
-
 use serde::Serialize;
 
 use super::lock_wait::LockWait;
@@ -9,12 +7,10 @@ use super::output::Shown;
 use super::report::Failed;
 use super::session::Session;
 use super::{Done, human};
-use crate::failure::Failure;
-use crate::point::Home;
+use crate::operation::{Pruned, Report, Request};
 use crate::repository::prune::{MaxUnused, PruneSummary};
 use crate::repository::{Lock, LockKind};
 use crate::stack::ByteSize;
-use crate::storage::Swept;
 
 /// Give back the space of what no recovery point needs
 ///
@@ -37,52 +33,38 @@ pub struct Args {
     lock: LockWait,
 }
 
+/// What `prune` prints.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Pruned {
+struct Shows {
     dry_run: bool,
     #[serde(flatten)]
-    summary: PruneSummary,
-    /// What interrupted writes had left behind in the store.
-    swept_objects: u64,
-    swept_bytes: u64,
+    pruned: Pruned,
 }
-
-/// What is younger may be what somebody is just writing: no single object takes a day.
-const LEFTOVER_AGE: Duration = Duration::from_hours(24);
 
 pub async fn run(args: &Args, session: &Session) -> Done {
     let home = session.home().await?;
     session.show_progress();
-    let kind = if args.dry_run { LockKind::Shared } else { LockKind::Exclusive };
-    let work = async |lock: &Lock| -> Result<(PruneSummary, Swept), Failed> {
-        let plan = home.repository.plan_prune(lock, args.max_unused, &session.cx).await?;
-        if args.dry_run {
-            return Ok((plan.summary, Swept::default()));
-        }
-        let summary = home.repository.prune(plan, lock, &session.cx).await?;
-        Ok((summary, sweep(&home).await))
+    let pruned = if args.dry_run {
+        let work = async |lock: &Lock| -> Result<PruneSummary, Failed> {
+            Ok(home.repository.plan_prune(lock, args.max_unused, &session.cx).await?.summary)
+        };
+        let summary = home.locked(LockKind::Shared, args.lock.lock_wait, &session.cx, work).await?;
+        Pruned { summary, ..Pruned::default() }
+    } else {
+        let led = session.lead(&home, Request::Prune(args.max_unused), args.lock.lock_wait).await?;
+        let pruned = led.done()?.into_iter().find_map(|report| match report {
+            Report::Prune(pruned) => Some(pruned),
+            _ => None,
+        });
+        pruned.expect("a prune that succeeded here knows what it gave back")
     };
-    let (summary, swept) = home.locked(kind, args.lock.lock_wait, &session.cx, work).await?;
-    let Swept { objects: swept_objects, bytes: swept_bytes } = swept;
-    session.print(&Pruned { dry_run: args.dry_run, summary, swept_objects, swept_bytes })
+    session.print(&Shows { dry_run: args.dry_run, pruned })
 }
 
-/// The repository is pruned already; leftovers that stay cost space and nothing else.
-async fn sweep(home: &Home) -> Swept {
-    match home.store.sweep(LEFTOVER_AGE).await {
-        Ok(swept) => swept,
-        Err(error) => {
-            let hint = error.hint().unwrap_or_default();
-            tracing::warn!(%error, hint, "what interrupted writes have left could not be removed");
-            Swept::default()
-        }
-    }
-}
-
-impl Shown for Pruned {
+impl Shown for Shows {
     fn text(&self) -> String {
-        let summary = &self.summary;
+        let Pruned { summary, swept_objects, swept_bytes } = &self.pruned;
         let (would, verb) = if self.dry_run { ("would be ", "would free") } else { ("", "freed") };
         let mut text = format!(
             "{} are used, {} are not\n",
@@ -99,8 +81,8 @@ impl Shown for Pruned {
             let (from, to) = (ByteSize(summary.repacked_bytes), ByteSize(summary.repacked_to_bytes));
             text += &format!("{packs} {would}repacked, {from} to {to}\n");
         }
-        if self.swept_objects > 0 {
-            let (left, bytes) = (human::count(self.swept_objects, "leftover"), ByteSize(self.swept_bytes));
+        if *swept_objects > 0 {
+            let (left, bytes) = (human::count(*swept_objects, "leftover"), ByteSize(*swept_bytes));
             text += &format!("{left} of interrupted writes, {bytes}, removed\n");
         }
         text + &format!(

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use super::output::{self, Format, Shown};
 use super::progress::{Display, Mode};
@@ -11,8 +12,9 @@ use super::signals::{self, StopReason};
 use super::{Done, Global, snapshot};
 use crate::context::Context;
 use crate::failure::Category;
+use crate::operation::{self, Found, Led, Order, Request, Said, TakenUp};
 use crate::point::Home;
-use crate::snapshot::Forecast;
+use crate::run::Stop;
 use crate::stack::Stack;
 
 pub struct Session {
@@ -54,6 +56,20 @@ impl Session {
         Ok(Home::open(stack).await?)
     }
 
+    /// Does what is asked, as a run, and says meanwhile what somebody who waits wants to know.
+    pub async fn lead(&self, home: &Home, request: Request, wait: Duration) -> Result<Led, Failed> {
+        let run = operation::run_id(request.word(), &home.stack.name, self.cx.clock.now());
+        let order = Order { run, by: operation::asker(), request, wait, found: Found::Undo };
+        let stop = Stop::of(&self.cx.cancel);
+        Ok(operation::lead(home, order, &stop, &self.cx, &self.says()).await?)
+    }
+
+    /// Tells on the screen what a run says.
+    pub fn says(&self) -> impl Fn(Said) {
+        let (screen, mode) = (self.screen.clone(), self.global.progress);
+        move |said| tell(&screen, mode, &said)
+    }
+
     /// `failed` with the document that was given where a hint says `FILE`.
     pub fn with_file(&self, mut report: Report) -> Report {
         report.hint = report.hint.map(|hint| self.name_file(&hint));
@@ -74,18 +90,6 @@ impl Session {
         self.display.replace(Some(display));
     }
 
-    /// Says what is expected before it begins, as progress is shown.
-    pub fn announce(&self, forecast: &Forecast) {
-        match self.global.progress {
-            Mode::None => {}
-            Mode::Json => {
-                let event = serde_json::json!({"event": "estimate", "estimate": forecast});
-                self.screen.line(&event.to_string());
-            }
-            Mode::Auto | Mode::Bar | Mode::Plain => self.screen.line(&snapshot::sentence(forecast)),
-        }
-    }
-
     pub fn end_progress(&self) {
         self.display.replace(None);
     }
@@ -103,4 +107,29 @@ impl Session {
         })?;
         Ok(ExitCode::from(category.map_or(0, Category::exit_code)))
     }
+}
+
+fn tell(screen: &Screen, mode: Mode, said: &Said) {
+    let line = match said {
+        Said::Expects(_) if mode == Mode::None => return,
+        Said::Expects(forecast) if mode == Mode::Json => {
+            serde_json::json!({"event": "estimate", "estimate": forecast}).to_string()
+        }
+        Said::Expects(forecast) => snapshot::sentence(forecast),
+        Said::Waiting(held) => format!("waiting: {} is at the run {}", held.holder, held.run),
+        Said::TakesUp { run, found: Found::Undo, .. } => {
+            format!("the run {run} was cut off; what it left is brought in order first")
+        }
+        Said::TakesUp { run, found: Found::Resume, .. } => format!("the run {run} was cut off; it goes on"),
+        Said::TookUp(TakenUp { run, outcome: Some(outcome) }) => format!("the run {run} is over: {}", outcome.word()),
+        Said::TookUp(TakenUp { run, outcome: None }) => {
+            format!("the run {run} waits for a person: `drydock runs show {run}` says why")
+        }
+    };
+    let line = match (mode, said) {
+        (Mode::Json, Said::Expects(_)) => line,
+        (Mode::Json, _) => serde_json::json!({"event": "note", "note": line}).to_string(),
+        _ => line,
+    };
+    screen.line(&line);
 }

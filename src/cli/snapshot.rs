@@ -13,8 +13,9 @@ use super::table::Table;
 use super::{Done, human};
 use crate::failure::Category;
 use crate::point::{Home, load};
-use crate::repository::{Lock, LockKind, WriterOptions};
-use crate::snapshot::{Forecast, Options, SnapshotPlan, Taken, plan, prepare, refuse_mixture, snapshot};
+use crate::operation::{Report, Request, SnapshotRequest};
+use crate::repository::WriterOptions;
+use crate::snapshot::{Forecast, SnapshotPlan, plan, prepare};
 use crate::stack::{ByteSize, Name, Tag, duration};
 
 /// Take a recovery point of all data sets
@@ -60,27 +61,27 @@ pub async fn run(args: &Args, session: &Session) -> Done {
     if args.dry_run {
         return dry_run(args, &home, session).await;
     }
-    let taken = home
-        .locked(LockKind::Shared, args.lock.lock_wait, &session.cx, async |_: &Lock| take(args, &home, session).await);
-    let taken = taken.await?;
-    let warned = taken.record.warning_count() > 0 || taken.clock.is_some();
-    session.print_with(&Details::of(taken), warned.then_some(Category::Warnings))
+    let asked = SnapshotRequest {
+        data: args.data.clone(),
+        tags: tags(args),
+        reread: args.reread,
+        self_check: !args.no_self_check,
+        compression: args.compression,
+    };
+    session.show_progress();
+    let led = session.lead(&home, Request::Snapshot(asked), args.lock.lock_wait).await?;
+    for report in led.done()? {
+        if let Report::Snapshot(taken) = report {
+            let warned = taken.record.warning_count() > 0 || taken.clock.is_some();
+            return session.print_with(&Details::of(*taken), warned.then_some(Category::Warnings));
+        }
+    }
+    unreachable!("a snapshot that succeeded here has taken a recovery point")
 }
 
-async fn take(args: &Args, home: &Home, session: &Session) -> Result<Taken, Failed> {
-    refuse_mixture(home).await?;
-    let plan = planned(args, home).await?;
-    session.show_progress();
-    let prepared = prepare(plan, &session.cx).await?;
-    session.announce(&prepared.forecast);
-    let options = Options {
-        writer: WriterOptions {
-            compression_level: args.compression,
-            self_check: !args.no_self_check,
-            ..WriterOptions::default()
-        },
-    };
-    Ok(snapshot(home, prepared, options, &session.cx).await?)
+/// One said twice is one.
+fn tags(args: &Args) -> Vec<Tag> {
+    args.tag.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 async fn dry_run(args: &Args, home: &Home, session: &Session) -> Done {
@@ -93,8 +94,7 @@ async fn dry_run(args: &Args, home: &Home, session: &Session) -> Done {
 async fn planned(args: &Args, home: &Home) -> Result<SnapshotPlan, Failed> {
     let points = load(&home.repository, &home.stack.name).await?;
     let plan = plan(&home.stack, &args.data, points.newest_complete().ok())?;
-    let tags: BTreeSet<Tag> = args.tag.iter().cloned().collect(); // one said twice is one
-    Ok(SnapshotPlan { reread: args.reread, tags: tags.into_iter().collect(), ..plan })
+    Ok(SnapshotPlan { reread: args.reread, tags: tags(args), ..plan })
 }
 
 #[derive(Serialize)]

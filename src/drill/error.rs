@@ -42,6 +42,8 @@ pub enum DrillError {
     Evidence(#[from] EvidenceError),
     #[error("cancelled")]
     Cancelled,
+    #[error("the drill has no sandbox any more")]
+    NoSandbox,
 }
 
 impl DrillError {
@@ -66,6 +68,7 @@ impl Failure for DrillError {
             Self::Repository(error) => error.category(),
             Self::Evidence(error) => error.category(),
             Self::Cancelled => Category::Interrupted,
+            Self::NoSandbox => Category::Bug,
         }
     }
 
@@ -88,7 +91,7 @@ impl Failure for DrillError {
             Self::Point(error) => return error.hint(),
             Self::Repository(error) => return error.hint(),
             Self::Evidence(error) => return error.hint(),
-            Self::NotInPoint { .. } | Self::Cancelled => return None,
+            Self::NotInPoint { .. } | Self::Cancelled | Self::NoSandbox => return None,
         })
     }
 }

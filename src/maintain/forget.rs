@@ -11,6 +11,7 @@ mod plan;
 use crate::context::Context;
 use crate::failure::{Category, Failure};
 use crate::point::{Home, PointError, load};
+use crate::repository::RepositoryError;
 use crate::repository::forget::Policy;
 use crate::run::{RunError, in_place};
 
@@ -40,6 +41,8 @@ pub async fn plan_forget(home: &Home, policy: &Policy, cx: &Context) -> Result<F
 pub enum ForgetError {
     #[error(transparent)]
     Point(#[from] PointError),
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
     #[error("the recovery points are dropped, but the journals of runs that are over could not be removed")]
     Journals(#[from] RunError),
 }
@@ -48,6 +51,7 @@ impl Failure for ForgetError {
     fn category(&self) -> Category {
         match self {
             Self::Point(error) => error.category(),
+            Self::Repository(error) => error.category(),
             Self::Journals(error) => error.category(),
         }
     }
@@ -55,6 +59,7 @@ impl Failure for ForgetError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Point(error) => error.hint(),
+            Self::Repository(error) => error.hint(),
             Self::Journals(error) => error.hint(),
         }
     }

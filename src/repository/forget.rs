@@ -14,13 +14,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 pub use within::{InvalidWithin, Within};
 
 /// What is kept. Of each hour, day, week … the newest is kept, for the last so many in which there is one.
 /// Without any rule but `max_age` nothing is dropped but by that.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Policy {
     pub last: u32,
     pub hourly: u32,

@@ -106,3 +106,15 @@ pub enum Outcome {
     /// Somebody wanted it to end; what was done is undone.
     Abandoned,
 }
+
+impl Outcome {
+    /// As it is written.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -26,11 +27,32 @@ const MARGIN: Duration = Duration::from_secs(12);
 /// How often somebody who waits looks again.
 const PAUSE: Duration = Duration::from_secs(2);
 
-const FOLDER: &str = "lease/";
 /// Written and looked at for the store's time alone.
 const CLOCK: &str = "lease/clock";
 /// What is newer is refused.
 const FORMAT_VERSION: u32 = 1;
+
+/// What the right is for. Checks and drills change nothing that is live and may take hours: each has a right of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// To change the stack's data or its recovery points.
+    Act,
+    Check,
+    Drill,
+}
+
+impl Scope {
+    /// Every one there is.
+    pub const ALL: [Self; 3] = [Self::Act, Self::Check, Self::Drill];
+
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Act => "lease/",
+            Self::Check => "lease/check/",
+            Self::Drill => "lease/drill/",
+        }
+    }
+}
 
 /// Who has the right, as the store says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +67,10 @@ struct Document {
     /// What it is held for: a run's id.
     run: String,
     since: Timestamp,
+    /// Runs that were begun under this right or a former one and are not over: whoever has it next brings them to their
+    /// end, or a person does.
+    #[serde(default)]
+    open: Vec<String>,
     /// It was given back.
     released: bool,
     /// Random: when an answer is lost on the way, the content is how the winner recognises itself.
@@ -67,13 +93,21 @@ pub struct Lease {
     /// Fired one margin before anybody else may act; the work under the lease stops by it.
     pub lost: CancellationToken,
     keeper: JoinHandle<()>,
-    _stop: DropGuard,
+    stop: DropGuard,
+    /// Runs of former holders that are not over.
+    former: Vec<String>,
+    holder: String,
 }
 
 #[derive(Debug)]
 struct Kept {
     store: SharedStore,
-    document: Document,
+    scope: Scope,
+    /// Locked while it is written: two writes under way at once could end in either order.
+    document: Mutex<Document>,
+    /// What of it never changes.
+    run: String,
+    token: u64,
 }
 
 impl Lease {
@@ -83,6 +117,7 @@ impl Lease {
     /// `Held` when somebody else has it still; `Store` when it cannot be asked or written.
     pub async fn acquire(
         store: &SharedStore,
+        scope: Scope,
         run: &str,
         wait: Duration,
         cx: &Context,
@@ -92,8 +127,8 @@ impl Lease {
         let mut told = None;
         loop {
             let asked = (Instant::now(), cx.clock.now()); // the lease is as old as the question, not as the answer
-            match take(store, run, cx).await.map_err(|error| error.of(run))? {
-                Ok(document) => return Ok(Self::keep(store, document, asked, cx)),
+            match take(store, scope, run, cx).await.map_err(|error| error.of(run))? {
+                Ok(document) => return Ok(Self::keep(store, scope, document, asked, cx)),
                 Err(held) if begun.elapsed() >= wait || cx.cancel.is_cancelled() => {
                     return Err(RunError::Held { holder: held.holder, run: held.run });
                 }
@@ -114,13 +149,27 @@ impl Lease {
     /// The fencing token.
     #[must_use]
     pub fn token(&self) -> u64 {
-        self.kept.document.token
+        self.kept.token
+    }
+
+    /// Runs of former holders that are not over, the oldest first.
+    #[must_use]
+    pub fn former(&self) -> &[String] {
+        &self.former
     }
 
     /// As others see this holder.
     #[must_use]
-    pub fn holder(&self) -> String {
-        self.kept.document.to_string()
+    pub fn holder(&self) -> &str {
+        &self.holder
+    }
+
+    /// Writes down that `run` is over: nobody has to bring it to its end any more.
+    ///
+    /// # Errors
+    /// When the store cannot be written; whoever looks at the run next sees that it is over.
+    pub async fn over(&self, run: &str) -> Result<(), RunError> {
+        self.kept.change(|document| document.open.retain(|open| open != run)).await
     }
 
     /// Gives it back, so that nobody has to wait.
@@ -128,18 +177,37 @@ impl Lease {
     /// # Errors
     /// When the store cannot be written: it is anybody's after [`TTL`] then, or when this process is gone.
     pub async fn release(self) -> Result<(), RunError> {
-        self.keeper.abort();
-        let released = Document { released: true, ..self.kept.document.clone() };
-        let of = |source| RunError::Store { run: self.kept.document.run.clone(), source };
-        self.kept.store.put(&key(released.token), vec![released.json()]).await.map_err(of)
+        drop(self.stop);
+        self.keeper.await.ok(); // a renewal that is under way would come after what is written now
+        self.kept.change(|document| document.released = true).await
     }
 
-    fn keep(store: &SharedStore, document: Document, since: (Instant, Timestamp), cx: &Context) -> Self {
-        let kept = Arc::new(Kept { store: store.clone(), document });
+    fn keep(
+        store: &SharedStore,
+        scope: Scope,
+        document: Document,
+        since: (Instant, Timestamp),
+        cx: &Context,
+    ) -> Self {
+        let (run, token) = (document.run.clone(), document.token);
+        let holder = document.to_string();
+        let former = document.open.iter().filter(|open| **open != run).cloned().collect();
+        let kept = Arc::new(Kept { store: store.clone(), scope, document: Mutex::new(document), run, token });
         let (lost, stop) = (CancellationToken::new(), CancellationToken::new());
         let keeper = tokio::spawn(renew(kept.clone(), since, lost.clone(), stop.clone(), cx.clone()));
-        Self { kept, lost, keeper, _stop: stop.drop_guard() }
+        Self { kept, lost, keeper, stop: stop.drop_guard(), former, holder }
     }
+}
+
+/// The runs that are not over by the newest right of `scope`, whoever has it.
+///
+/// # Errors
+/// When the store cannot be asked.
+pub async fn open_runs(store: &SharedStore, scope: Scope) -> Result<Vec<String>, RunError> {
+    let of = |trouble: Trouble| trouble.of("");
+    let listed = store.list(scope.folder()).await.map_err(|error| of(error.into()))?;
+    let Some(token) = listed.iter().filter_map(|meta| token_of(scope, &meta.key)).max() else { return Ok(Vec::new()) };
+    Ok(read(store, scope, token).await.map_err(of)?.map(|document| document.open).unwrap_or_default())
 }
 
 impl Document {
@@ -153,6 +221,7 @@ impl Document {
             username: process.username.clone(),
             run: run.to_owned(),
             since: now,
+            open: vec![run.to_owned()],
             released: false,
             nonce: format!("{:016x}", rand::random::<u64>()),
         }
@@ -193,32 +262,37 @@ impl Trouble {
 }
 
 /// Digits enough for a lease a second for ten thousand years; in order when sorted as text.
-fn key(token: u64) -> String {
-    format!("{FOLDER}{token:012}.json")
+fn key(scope: Scope, token: u64) -> String {
+    format!("{}{token:012}.json", scope.folder())
 }
 
-fn token_of(key: &str) -> Option<u64> {
-    key.strip_prefix(FOLDER)?.strip_suffix(".json")?.parse().ok()
+fn token_of(scope: Scope, key: &str) -> Option<u64> {
+    key.strip_prefix(scope.folder())?.strip_suffix(".json")?.parse().ok()
 }
 
 /// One attempt.
-async fn take(store: &SharedStore, run: &str, cx: &Context) -> Result<Result<Document, Held>, Trouble> {
-    let listed = store.list(FOLDER).await?;
-    let newest = listed.iter().filter_map(|meta| Some((token_of(&meta.key)?, meta.modified))).max();
+async fn take(store: &SharedStore, scope: Scope, run: &str, cx: &Context) -> Result<Result<Document, Held>, Trouble> {
+    let listed = store.list(scope.folder()).await?;
+    let tokens = || listed.iter().filter_map(|meta| Some((token_of(scope, &meta.key)?, meta.modified)));
+    let newest = tokens().max();
+    let mut document = Document::new(newest.map_or(1, |(token, _)| token + 1), run, cx.clock.now());
     if let Some((token, modified)) = newest
-        && let Some(holder) = read(store, token).await?
-        && !is_free(store, &holder, modified).await?
+        && let Some(holder) = read(store, scope, token).await?
     {
-        return Ok(Err(Held { holder: holder.to_string(), run: holder.run }));
+        if !is_free(store, &holder, modified).await? {
+            return Ok(Err(Held { holder: holder.to_string(), run: holder.run }));
+        }
+        document.open = holder.open;
+        document.open.retain(|open| open != run); // it may be one of these that is taken up
+        document.open.push(run.to_owned());
     }
-    let document = Document::new(newest.map_or(1, |(token, _)| token + 1), run, cx.clock.now());
-    match store.create(&key(document.token), document.json()).await? {
+    match store.create(&key(scope, document.token), document.json()).await? {
         Created::New => {
-            forget_former(store, document.token, listed.iter().filter_map(|meta| token_of(&meta.key))).await;
+            forget_former(store, scope, document.token, tokens().map(|(token, _)| token)).await;
             Ok(Ok(document))
         }
         Created::Exists => {
-            let winner = read(store, document.token).await?;
+            let winner = read(store, scope, document.token).await?;
             let holder = winner.as_ref().map_or_else(|| "somebody".into(), ToString::to_string);
             Ok(Err(Held { holder, run: winner.map(|winner| winner.run).unwrap_or_default() }))
         }
@@ -226,13 +300,13 @@ async fn take(store: &SharedStore, run: &str, cx: &Context) -> Result<Result<Doc
 }
 
 /// `None` when it has gone meanwhile.
-async fn read(store: &SharedStore, token: u64) -> Result<Option<Document>, Trouble> {
-    let json = match store.get(&key(token)).await {
+async fn read(store: &SharedStore, scope: Scope, token: u64) -> Result<Option<Document>, Trouble> {
+    let json = match store.get(&key(scope, token)).await {
         Ok(json) => json,
         Err(StorageError::NotFound { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let damaged = |reason: String| Trouble::Damaged(format!("{}: {reason}", key(token)));
+    let damaged = |reason: String| Trouble::Damaged(format!("{}: {reason}", key(scope, token)));
     let document: Document = serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))?;
     if document.format_version > FORMAT_VERSION {
         return Err(damaged(format!("it has format version {}", document.format_version)));
@@ -252,9 +326,9 @@ async fn is_free(store: &SharedStore, holder: &Document, modified: Timestamp) ->
 }
 
 /// Former tokens say nothing any more. Credentials that may not delete leave them there, which only costs a listing.
-async fn forget_former(store: &SharedStore, token: u64, found: impl Iterator<Item = u64>) {
+async fn forget_former(store: &SharedStore, scope: Scope, token: u64, found: impl Iterator<Item = u64>) {
     for former in found.filter(|found| *found < token) {
-        if let Err(error) = store.delete(&key(former)).await {
+        if let Err(error) = store.delete(&key(scope, former)).await {
             tracing::debug!(%error, "a former lease stays");
             return;
         }
@@ -280,17 +354,17 @@ async fn renew(
         let (begun, begun_at) = (Instant::now(), cx.clock.now());
         let expired = || renewed.elapsed() >= lasts || cx.clock.now().duration_since(renewed_at) >= wall;
         if expired() {
-            tracing::error!(run = %kept.document.run, "the lease could not be renewed in time; the work under it stops");
+            tracing::error!(run = %kept.run, "the lease could not be renewed in time; the work under it stops");
             return lost.cancel();
         }
         let answer = tokio::time::timeout(lasts.saturating_sub(renewed.elapsed()), kept.renew_once()).await;
         match answer {
             Ok(Ok(true)) => (renewed, renewed_at) = (begun, begun_at),
             Ok(Ok(false)) => {
-                tracing::error!(run = %kept.document.run, "another process has taken the lease; the work under it stops");
+                tracing::error!(run = %kept.run, "another process has taken the lease; the work under it stops");
                 return lost.cancel();
             }
-            Ok(Err(error)) => tracing::warn!(%error, run = %kept.document.run, "the lease could not be renewed yet"),
+            Ok(Err(error)) => tracing::warn!(%error, run = %kept.run, "the lease could not be renewed yet"),
             Err(_) => {}
         }
     }
@@ -299,11 +373,19 @@ async fn renew(
 impl Kept {
     /// False when a newer token is there.
     async fn renew_once(&self) -> Result<bool, StorageError> {
-        if self.store.stat(&key(self.document.token + 1)).await?.is_some() {
+        if self.store.stat(&key(self.scope, self.token + 1)).await?.is_some() {
             return Ok(false);
         }
-        self.store.put(&key(self.document.token), vec![self.document.json()]).await?;
+        let document = self.document.lock().await;
+        self.store.put(&key(self.scope, self.token), vec![document.json()]).await?;
         Ok(true)
+    }
+
+    async fn change(&self, change: impl FnOnce(&mut Document)) -> Result<(), RunError> {
+        let mut document = self.document.lock().await;
+        change(&mut document);
+        let stored = self.store.put(&key(self.scope, self.token), vec![document.json()]).await;
+        stored.map_err(|source| RunError::Store { run: self.run.clone(), source })
     }
 }
 

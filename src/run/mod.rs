@@ -14,6 +14,7 @@ mod lease;
 mod plan;
 mod state;
 mod step;
+mod stop;
 
 #[cfg(test)]
 mod tests;
@@ -28,10 +29,11 @@ pub use engine::{Engine, Left};
 pub use event::{Entry, Event, FORMAT_VERSION, Failed, Outcome};
 pub use journal::{Journal, Journals};
 pub use leaders::{Leader, leaders};
-pub use lease::{Held, Lease, TTL};
+pub use lease::{Held, Lease, Scope, TTL, open_runs};
 pub use plan::{ENGINE_VERSION, Phase, Plan, PlannedStep, RunId, StepKind};
 pub use state::{Stage, State, StepState};
 pub use step::{Probe, Step, StepError, Steps};
+pub use stop::{Stop, Why};
 
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {

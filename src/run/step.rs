@@ -21,8 +21,10 @@ pub enum Probe {
 }
 
 /// One step of a plan. Each of the four may be called again after a crash at any instant, and must then end the same.
-#[async_trait]
-pub trait Step: Send + Sync {
+///
+/// Their futures stay on one thread: those of the verbs hold what cannot be shown to be safe to move.
+#[async_trait(?Send)]
+pub trait Step {
     /// Looks whether it has happened. "Could not ask" is an error, never [`Probe::Absent`].
     async fn probe(&self, cx: &Context) -> Result<Probe, StepError>;
 
@@ -37,7 +39,7 @@ pub trait Step: Send + Sync {
 }
 
 /// The steps of an operation.
-pub trait Steps: Send + Sync {
+pub trait Steps {
     /// The step that `planned` names.
     ///
     /// # Errors

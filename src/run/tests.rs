@@ -48,7 +48,7 @@ impl Steps for Builders {
     }
 }
 
-#[async_trait]
+#[async_trait(?Send)]
 impl Step for Builder<'_> {
     async fn probe(&self, _: &Context) -> Result<Probe, StepError> {
         let world = self.builders.world.lock().unwrap();
@@ -143,7 +143,8 @@ async fn live(
     let state = State::of(&entries).unwrap();
     let token = state.holder.as_ref().map_or(1, |(_, token)| token + 1);
     let cx = Context::default();
-    let engine = Engine::new(Box::new(Mortal { journal, appends: 0, dies }), state, builders, &cx);
+    let stop = Stop::of(&cx.cancel);
+    let engine = Engine::new(Box::new(Mortal { journal, appends: 0, dies }), state, builders, &stop, &cx);
     engine.adopt("a test", token).await?;
     engine.finish().await
 }
@@ -231,6 +232,105 @@ async fn an_abandoned_run_is_undone_and_says_so() {
     let (left, _) = live(&journals, &run, &builders, FOREVER).await.unwrap();
     assert!(matches!(left, Left::Over { outcome: Outcome::Abandoned, error: None }), "{left:?}");
     assert!(builders.world.lock().unwrap().is_empty());
+}
+
+/// What a command does with a run that was cut off after so many entries.
+async fn settled_after(entries: u32) -> (BTreeMap<String, u32>, Option<Outcome>) {
+    let folder = memory_folder();
+    let journals = FileJournals::new(folder.path().into());
+    let builders = Builders { world: World::default(), broken: Vec::new() };
+    let run = begin(&journals, plan(false)).await;
+    assert!(live(&journals, &run, &builders, (entries, false)).await.is_err());
+    let (entries, journal) = journals.open(&run).await.unwrap().unwrap();
+    let (cx, state) = (Context::default(), State::of(&entries).unwrap());
+    let engine = Engine::new(journal, state, &builders, &Stop::of(&cx.cancel), &cx);
+    engine.adopt("a command", 9).await.unwrap();
+    let (_, state) = engine.settle("a command").await.unwrap();
+    (builders.world.lock().unwrap().clone(), state.outcome)
+}
+
+#[tokio::test]
+async fn what_was_cut_off_is_settled_done_where_all_of_it_is_and_undone_otherwise() {
+    // adopted, then three entries a step
+    let all = 1 + 3 * u32::try_from(plan(false).steps().count()).unwrap();
+    for cut in 2..all - 3 {
+        let (world, outcome) = settled_after(cut).await;
+        assert_eq!((world.len(), outcome), (0, Some(Outcome::Abandoned)), "cut off before entry {cut}");
+    }
+    for cut in all - 1..=all {
+        let (world, outcome) = settled_after(cut).await;
+        assert_eq!((world.len(), outcome), (5, Some(Outcome::Succeeded)), "cut off before entry {cut}: {world:?}");
+    }
+}
+
+/// Works until it is told to stop.
+struct Patient(Context);
+
+#[async_trait(?Send)]
+impl Step for Patient {
+    async fn probe(&self, _: &Context) -> Result<Probe, StepError> {
+        Ok(Probe::Absent)
+    }
+
+    async fn apply(&self, cx: &Context) -> Result<Value, StepError> {
+        self.0.cancel.cancel(); // the test knows that it is under way
+        cx.cancel.cancelled().await;
+        Err(StepError::new(RunError::Contended { run: "told to stop".into() }))
+    }
+
+    async fn verify(&self, _: &Value, _: &Context) -> Result<(), StepError> {
+        Ok(())
+    }
+
+    async fn undo(&self, _: Option<&Value>, _: &Context) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
+impl Steps for Patient {
+    fn step(&self, _: &PlannedStep) -> Result<Box<dyn Step + '_>, StepError> {
+        Ok(Box::new(Patient(self.0.clone())))
+    }
+}
+
+/// What the engine returns and the journal says after work that is under way was told to stop.
+async fn stopped(why: Option<Why>) -> (Result<Left, RunError>, State) {
+    let folder = memory_folder();
+    let journals = FileJournals::new(folder.path().into());
+    let run = begin(&journals, plan(false)).await;
+    let (entries, journal) = journals.open(&run).await.unwrap().unwrap();
+    let (cx, begun) = (Context::default(), Context::default());
+    let (stop, steps) = (Stop::of(&cx.cancel), Patient(begun.clone()));
+    let engine = Engine::new(journal, State::of(&entries).unwrap(), &steps, &stop, &cx);
+    let telling = async {
+        begun.cancel.cancelled().await;
+        match why {
+            Some(why) => stop.stop(why),
+            None => cx.cancel.cancel(),
+        }
+    };
+    let (left, ()) = tokio::join!(engine.finish(), telling);
+    let entries = journals.read(&run).await.unwrap().unwrap();
+    (left.map(|(left, _)| left), State::of(&entries).unwrap())
+}
+
+#[tokio::test]
+async fn why_it_is_told_to_stop_decides_what_becomes_of_a_run() {
+    let (left, state) = stopped(None).await;
+    assert!(matches!(left, Ok(Left::Over { outcome: Outcome::Failed, .. })), "{left:?}");
+    assert_eq!(state.outcome, Some(Outcome::Failed));
+
+    let (left, state) = stopped(Some(Why::Parked)).await;
+    assert!(matches!(left, Ok(Left::Parked)), "{left:?}");
+    assert_eq!((state.outcome, state.steps[0].stage), (None, Stage::Intended), "the next process resumes it");
+
+    let (left, state) = stopped(Some(Why::Abandoned { by: "root@papg".into() })).await;
+    assert!(matches!(left, Ok(Left::Over { outcome: Outcome::Abandoned, .. })), "{left:?}");
+    assert_eq!((state.abandoned.as_deref(), state.steps[0].stage), (Some("root@papg"), Stage::Undone));
+
+    let (left, state) = stopped(Some(Why::Lost)).await;
+    assert!(matches!(left, Err(RunError::Lost { .. })), "{left:?}");
+    assert_eq!((state.outcome, state.steps[0].stage), (None, Stage::Intended), "nothing more is written");
 }
 
 #[test]

@@ -33,6 +33,8 @@ pub use prepare::{Prepared, prepare};
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     pub writer: WriterOptions,
+    /// What it will be called; drawn where nobody has.
+    pub point: Option<PointId>,
 }
 
 /// A recovery point that is listed.
@@ -71,7 +73,8 @@ pub async fn snapshot(home: &Home, prepared: Prepared, options: Options, cx: &Co
     let cx = &cx.stoppable();
     let writer = home.repository.writer(options.writer);
     writer.stop_on(&cx.cancel);
-    let (id, time, begun) = (PointId::random(), cx.clock.now(), Instant::now());
+    let id = options.point.unwrap_or_else(PointId::random);
+    let (time, begun) = (cx.clock.now(), Instant::now());
     let run = Run { home, plan, id, time, begun, writer, cx };
     tracing::info!(point = %id, "a recovery point is begun");
 

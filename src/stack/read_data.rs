@@ -34,6 +34,11 @@ impl FromStr for ReadData {
 }
 
 fn parse(text: &str) -> Option<ReadData> {
+    match text {
+        "none" => return Some(ReadData::None),
+        "all" => return Some(ReadData::All),
+        _ => {}
+    }
     if let Some((n, of)) = text.split_once('/') {
         let (n, of) = (n.parse().ok()?, of.parse().ok()?);
         return (1 <= n && n <= of && of <= 256).then_some(ReadData::Part { n, of });

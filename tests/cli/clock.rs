@@ -6,7 +6,6 @@ use drydock::clock::Clock;
 use drydock::context::Context;
 use drydock::failure::{Category, Failure};
 use drydock::point::{Home, load};
-use drydock::repository::WriterOptions;
 use drydock::snapshot::{Options, SnapshotError, Taken, plan, prepare, snapshot};
 use drydock::stack::Stack;
 use jiff::{SignedDuration, Timestamp};
@@ -27,7 +26,7 @@ async fn take(home: &Home, off: SignedDuration, former: Option<Timestamp>) -> Re
     let cx = Context { clock: Arc::new(Off(off)), ..Context::default() };
     let mut plan = plan(&home.stack, &[], None)?;
     plan.former_time = former;
-    snapshot(home, prepare(plan, &cx).await?, Options { writer: WriterOptions::default() }, &cx).await
+    snapshot(home, prepare(plan, &cx).await?, Options::default(), &cx).await
 }
 
 #[test]

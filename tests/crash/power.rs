@@ -11,7 +11,7 @@ use drydock::maintain::forget::{apply, plan_forget};
 use drydock::point::{Home, load, owner};
 use drydock::repository::forget::Policy;
 use drydock::repository::prune::MaxUnused;
-use drydock::repository::{KeyCost, Lock, LockKind, Repository, WriterOptions};
+use drydock::repository::{KeyCost, Lock, LockKind, Repository};
 use drydock::snapshot::{Options, plan, prepare, snapshot};
 use drydock::stack::Stack;
 use drydock::storage::{Forgetful, LocalStore};
@@ -153,7 +153,7 @@ async fn take(home: &Home, cx: &Context) -> Anything {
     let lock = home.repository.lock(LockKind::Shared, std::time::Duration::ZERO, cx).await?;
     let points = load(&home.repository, &home.stack.name).await?;
     let prepared = prepare(plan(&home.stack, &[], points.newest_complete().ok())?, cx).await?;
-    let options = Options { writer: WriterOptions::default() };
+    let options = Options::default();
     let taken = snapshot(home, prepared, options, cx).await;
     let released = lock.release().await;
     taken?;

@@ -5,7 +5,6 @@ mod report;
 
 use std::process::ExitCode;
 
-use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Done;
@@ -13,9 +12,9 @@ use super::lock_wait::LockWait;
 use super::output::Shown;
 use super::report::Failed;
 use super::session::Session;
-use crate::drill::{Choice, DrillPlan, Options, Removed, choose, drill, kept, plan, preview as look, remove};
-use crate::point::{Home, PointId, Points, load};
-use crate::repository::{Lock, LockKind};
+use crate::drill::{Choice, DrillPlan, Options, Removed, choose, kept, plan, preview as look, remove};
+use crate::operation::{self, DrillRequest, Request};
+use crate::point::{Home, load};
 use crate::stack::{Name, Stack};
 
 /// Restore a recovery point into a throw-away sandbox, verify and measure it, throw it away
@@ -67,18 +66,22 @@ pub async fn run(args: &Args, session: &Session) -> Done {
     }
     let choice: Choice = args.point.parse()?;
     let home = session.home().await?;
-    let (chosen, _) = planned(args, &choice, &home, session).await?;
     if args.dry_run {
-        return session.print(&look(&home, &chosen, &session.cx).await?);
+        let plan = planned(args, &choice, &home, session).await?;
+        return session.print(&look(&home, &plan, &session.cx).await?);
     }
     session.show_progress();
-    let work = async |_: &Lock| -> Result<_, Failed> {
-        // Looked at again: meanwhile somebody may have pruned. The point is the one that was drawn.
-        let drawn = Choice::Named(chosen.point.to_string());
-        let (plan, points) = planned(args, &drawn, &home, session).await?;
-        Ok(drill(&home, &plan, &points, &session.cx).await?)
+    let asked = DrillRequest { choice, data: args.data.clone(), keep: args.keep };
+    let mut led = session.lead(&home, Request::Drill(asked), args.lock.lock_wait).await?;
+    let report = led.reports.drain(..).find_map(|report| match report {
+        operation::Report::Drill(report) => Some(*report),
+        _ => None,
+    });
+    // What the drill found is told in full; what kept it from finding out is a failure like any other.
+    let Some(report) = report else {
+        led.done()?;
+        unreachable!("a drill that succeeded here has a report")
     };
-    let report = home.locked(LockKind::Shared, args.lock.lock_wait, &session.cx, work).await?;
     let others = kept(&root(&home.stack)).await?.into_iter().map(|(_, owner)| owner.run);
     let kept = others.filter(|run| *run != report.run).collect();
     session.print(&report::Shown { report: &report, kept })?;
@@ -88,22 +91,17 @@ pub async fn run(args: &Args, session: &Session) -> Done {
     }
 }
 
-async fn planned(args: &Args, choice: &Choice, home: &Home, session: &Session) -> Result<(DrillPlan, Points), Failed> {
+async fn planned(args: &Args, choice: &Choice, home: &Home, session: &Session) -> Result<DrillPlan, Failed> {
     let points = load(&home.repository, &home.stack.name).await?;
     let now = session.cx.clock.now();
     let point = choose(&points, choice, now, |n| rand::random_range(0..n))?;
     let options = Options { data: args.data.clone(), keep: args.keep };
-    let plan = plan(&home.stack, point, options, run_name(&home.stack.name, now), std::env::temp_dir())?;
-    Ok((plan, points))
+    let run = operation::run_id("drill", &home.stack.name, now).to_string();
+    Ok(plan(&home.stack, point, options, run, std::env::temp_dir())?)
 }
 
 fn root(stack: &Stack) -> std::path::PathBuf {
     stack.spec.drill.folder.clone().unwrap_or_else(std::env::temp_dir)
-}
-
-/// As of a restore: kind, stack, UTC, random.
-fn run_name(stack: &Name, now: Timestamp) -> String {
-    format!("drill-{stack}-{}-{}", now.strftime("%Y%m%dt%H%M%Sz"), PointId::random().short())
 }
 
 /// What `--remove` prints.

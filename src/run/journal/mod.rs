@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use super::RunError;
 use super::event::Entry;
 use super::plan::RunId;
-use crate::stack::Name;
+use crate::stack::{Location, Name, Stack};
 use crate::storage::SharedStore;
 
 pub use file::FileJournals;
@@ -84,6 +84,15 @@ pub fn beside(store: &SharedStore, folder: Option<PathBuf>) -> Box<dyn Journals>
     match folder {
         Some(folder) => Box::new(FileJournals::new(folder.join(FOLDER))),
         None => Box::new(ObjectJournals::new(store.clone())),
+    }
+}
+
+/// The journals of `stack`'s runs, in its own store.
+#[must_use]
+pub fn of(stack: &Stack, store: &SharedStore) -> Box<dyn Journals> {
+    match &stack.spec.repository.location {
+        Location::Folder(folder) => beside(store, Some(folder.clone())),
+        Location::S3 { .. } => beside(store, None),
     }
 }
 

@@ -18,7 +18,7 @@ fn world() -> World {
 
 impl World {
     async fn acquire(&self, run: &str, wait: Duration) -> Result<Lease, RunError> {
-        Lease::acquire(&self.store, run, wait, &self.cx, |_| ()).await
+        Lease::acquire(&self.store, Scope::Act, run, wait, &self.cx, |_| ()).await
     }
 
     /// A lease of a machine that nobody can ask.
@@ -27,7 +27,7 @@ impl World {
             process: "elsewhere/drydock-0-1-2-3".into(),
             ..Document::new(token, "theirs", self.cx.clock.now())
         };
-        self.store.put(&key(token), vec![document.json()]).await.unwrap();
+        self.store.put(&key(Scope::Act, token), vec![document.json()]).await.unwrap();
         document
     }
 }
@@ -43,14 +43,14 @@ async fn one_acts_at_a_time_and_tokens_only_grow() {
     first.release().await.unwrap();
     let second = world.acquire("prune-shop-2", Duration::ZERO).await.unwrap();
     assert_eq!(second.token(), 2);
-    assert!(world.store.stat(&key(1)).await.unwrap().is_none(), "former tokens are tidied away");
+    assert!(world.store.stat(&key(Scope::Act, 1)).await.unwrap().is_none(), "former tokens are tidied away");
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_waits_hears_of_the_holder_once_and_goes_on_when_it_is_released() {
     let world = world();
     let first = world.acquire("snapshot-shop-1", Duration::ZERO).await.unwrap();
-    let holder = first.holder();
+    let holder = first.holder().to_owned();
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(200)).await;
         first.release().await.unwrap();
@@ -58,7 +58,7 @@ async fn who_waits_hears_of_the_holder_once_and_goes_on_when_it_is_released() {
     let mut heard = Vec::new();
     let begun = Instant::now();
     let second =
-        Lease::acquire(&world.store, "b", Duration::from_secs(600), &world.cx, |held| heard.push(held.clone())).await;
+        Lease::acquire(&world.store, Scope::Act, "b", Duration::from_secs(600), &world.cx, |held| heard.push(held.clone())).await;
     assert_eq!(second.unwrap().token(), 2);
     assert_eq!(heard, [Held { holder, run: "snapshot-shop-1".into() }]);
     assert!((200..205).contains(&begun.elapsed().as_secs()), "a renewed lease holds: {:?}", begun.elapsed());
@@ -80,7 +80,7 @@ async fn a_dead_process_of_this_machine_is_known_at_once() {
     let mut child = std::process::Command::new("true").spawn().unwrap();
     child.wait().unwrap();
     let dead = Document { pid: i64::from(child.id()), ..Document::new(3, "theirs", world.cx.clock.now()) };
-    world.store.put(&key(3), vec![dead.json()]).await.unwrap();
+    world.store.put(&key(Scope::Act, 3), vec![dead.json()]).await.unwrap();
     assert_eq!(world.acquire("a", Duration::ZERO).await.unwrap().token(), 4);
 }
 
@@ -89,7 +89,7 @@ async fn of_many_that_want_it_one_gets_it() {
     let world = world();
     let all = futures_util::future::join_all((0..8).map(|n| {
         let (store, cx) = (world.store.clone(), world.cx.clone());
-        async move { Lease::acquire(&store, &format!("run-{n}"), Duration::ZERO, &cx, |_| ()).await }
+        async move { Lease::acquire(&store, Scope::Act, &format!("run-{n}"), Duration::ZERO, &cx, |_| ()).await }
     }));
     let all = all.await;
     assert_eq!(all.iter().filter(|one| one.is_ok()).count(), 1);
@@ -123,10 +123,41 @@ async fn a_machine_that_slept_or_was_overtaken_knows_when_it_wakes() {
 #[tokio::test]
 async fn credentials_that_may_not_delete_can_still_act() {
     let world = world();
-    world.memory.undeletable.lock().unwrap().push(FOLDER.into());
+    world.memory.undeletable.lock().unwrap().push("lease/".into());
     for token in 1..5 {
         let lease = world.acquire("a", Duration::ZERO).await.unwrap();
         assert_eq!(lease.token(), token);
         lease.release().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_that_are_not_over_are_handed_from_holder_to_holder() {
+    let world = world();
+    let first = world.acquire("snapshot-shop-1", Duration::ZERO).await.unwrap();
+    first.release().await.unwrap(); // it was not over: a person has to look
+    let second = world.acquire("prune-shop-2", Duration::ZERO).await.unwrap();
+    assert_eq!(second.former(), ["snapshot-shop-1"]);
+    drop(second); // as in a crash
+    tokio::time::sleep(TTL * 2).await;
+    let third = world.acquire("prune-shop-2", Duration::ZERO).await.unwrap();
+    assert_eq!(third.former(), ["snapshot-shop-1"], "the run that is taken up is its own");
+    third.over("snapshot-shop-1").await.unwrap();
+    third.over("prune-shop-2").await.unwrap();
+    third.release().await.unwrap();
+    let fourth = world.acquire("check-shop-3", Duration::ZERO).await.unwrap();
+    assert!(fourth.former().is_empty(), "{:?}", fourth.former());
+    assert_eq!(open_runs(&world.store, Scope::Act).await.unwrap(), ["check-shop-3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_and_a_snapshot_do_not_wait_for_each_other() {
+    let world = world();
+    let _snapshot = world.acquire("snapshot-shop-1", Duration::ZERO).await.unwrap();
+    for scope in [Scope::Check, Scope::Drill] {
+        let own = Lease::acquire(&world.store, scope, "beside", Duration::ZERO, &world.cx, |_| ()).await.unwrap();
+        let refused = Lease::acquire(&world.store, scope, "another", Duration::ZERO, &world.cx, |_| ()).await;
+        assert_eq!(refused.unwrap_err().category(), Category::Locked);
+        own.release().await.unwrap();
     }
 }

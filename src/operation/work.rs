@@ -1,0 +1,73 @@
+//! The steps of a plan, ready to be done by this process, and what it learned by doing them.
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use super::lead::Said;
+use super::prune::Pruned;
+use super::{OperationError, check, drill, forget, prune, snapshot};
+use crate::maintain::check::Checked;
+use crate::maintain::forget::ForgetPlan;
+use crate::point::Home;
+use crate::run::{Plan, PlannedStep, RunId, Step, StepError, Steps};
+use crate::snapshot::Taken;
+
+/// What an operation has shown in all detail; the journal holds the gist.
+#[derive(Debug)]
+pub enum Report {
+    Snapshot(Box<Taken>),
+    Check(Box<Checked>),
+    Forget(ForgetPlan),
+    Prune(Pruned),
+    Drill(Box<crate::drill::Report>),
+}
+
+/// How steps are done, beside what the plan says.
+#[derive(Clone, Copy)]
+pub struct How<'a> {
+    /// How long another's lock of the repository is waited for.
+    pub wait: Duration,
+    /// Begun by this process a moment ago: nothing of it can have happened.
+    pub fresh: bool,
+    /// Whoever asked is told meanwhile.
+    pub say: &'a dyn Fn(Said),
+}
+
+/// The steps of one plan.
+pub trait Work: Steps {
+    /// What this process learned by doing them, in their order.
+    fn reports(self: Box<Self>) -> Vec<Report>;
+}
+
+/// The steps of the run's plan.
+///
+/// # Errors
+/// `UnknownOperation` for a plan of another program.
+pub fn of<'a>(
+    home: &'a Home,
+    run: &'a RunId,
+    plan: &Plan,
+    how: How<'a>,
+) -> Result<Box<dyn Work + 'a>, OperationError> {
+    Ok(match plan.operation.as_str() {
+        snapshot::WORD => Box::new(snapshot::Work::new(home, how)),
+        check::WORD => Box::new(check::Work::new(home, how)),
+        forget::WORD | prune::WORD => Box::new(forget::Work::new(home, how)),
+        drill::WORD => Box::new(drill::Work::new(home, run, how)),
+        word => return Err(OperationError::UnknownOperation { run: run.to_string(), operation: word.to_owned() }),
+    })
+}
+
+/// What the plan tells a step.
+pub fn told<T: DeserializeOwned>(planned: &PlannedStep) -> Result<T, StepError> {
+    serde_json::from_value(planned.parameters.clone()).map_err(|source| {
+        let step = planned.name.clone();
+        StepError::new(OperationError::Parameters { step, source })
+    })
+}
+
+/// A plan's step that this program does not have.
+pub fn unknown<'a>(planned: &PlannedStep) -> Result<Box<dyn Step + 'a>, StepError> {
+    Err(StepError::new(OperationError::UnknownStep { step: planned.name.clone() }))
+}
