@@ -68,11 +68,17 @@ impl RateLimiter {
     }
 }
 
+/// What is not larger is a word to others (a lock, a right to act, an entry of a journal) and never waits behind data: at
+/// 300 KB/s packs keep the line busy for minutes, and a right that is not renewed in one is lost.
+const WORD: usize = 64 << 10;
+
 /// A store that is driven within [`Limits`]. An operation that waits for its turn holds nothing.
 #[derive(Debug)]
 pub struct Limited {
     inner: SharedStore,
     permits: Semaphore,
+    /// Of what is small: as many again.
+    words: Semaphore,
     upload: Option<RateLimiter>,
     download: Option<RateLimiter>,
 }
@@ -83,6 +89,7 @@ impl Limited {
         Arc::new(Self {
             inner,
             permits: Semaphore::new(limits.concurrency.max(1)),
+            words: Semaphore::new(limits.concurrency.max(1)),
             upload: limits.upload.map(RateLimiter::new),
             download: limits.download.map(RateLimiter::new),
         })
@@ -90,6 +97,23 @@ impl Limited {
 
     async fn turn(&self) -> SemaphorePermit<'_> {
         self.permits.acquire().await.expect("the semaphore is never closed")
+    }
+
+    async fn turn_of_a_word(&self) -> SemaphorePermit<'_> {
+        self.words.acquire().await.expect("the semaphore is never closed")
+    }
+
+    /// The turn of an upload of so many bytes, when the line is free for it.
+    async fn turn_to_upload(&self, bytes: usize) -> SemaphorePermit<'_> {
+        if bytes <= WORD {
+            if let Some(limiter) = &self.upload {
+                limiter.reserve(bytes as u64); // it counts, and does not wait
+            }
+            return self.turn_of_a_word().await;
+        }
+        let turn = self.turn().await;
+        pace(self.upload.as_ref(), bytes).await;
+        turn
     }
 }
 
@@ -121,24 +145,22 @@ impl Store for Limited {
     }
 
     async fn put(&self, key: &str, parts: Vec<Bytes>) -> Result<(), StorageError> {
-        let _turn = self.turn().await;
-        pace(self.upload.as_ref(), parts.iter().map(Bytes::len).sum()).await;
+        let _turn = self.turn_to_upload(parts.iter().map(Bytes::len).sum()).await;
         self.inner.put(key, parts).await
     }
 
     async fn create(&self, key: &str, bytes: Bytes) -> Result<Created, StorageError> {
-        let _turn = self.turn().await;
-        pace(self.upload.as_ref(), bytes.len()).await;
+        let _turn = self.turn_to_upload(bytes.len()).await;
         self.inner.create(key, bytes).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), StorageError> {
-        let _turn = self.turn().await;
+        let _turn = self.turn_of_a_word().await;
         self.inner.delete(key).await
     }
 
     async fn stat(&self, key: &str) -> Result<Option<ObjectMeta>, StorageError> {
-        let _turn = self.turn().await;
+        let _turn = self.turn_of_a_word().await;
         self.inner.stat(key).await
     }
 
