@@ -116,7 +116,7 @@ mod tests {
     use crate::clock::Clock;
     use crate::context::Context;
     use crate::repository::testing::MemoryStore;
-    use crate::run::Lease;
+    use crate::run::{Lease, Scope};
 
     #[tokio::test(start_paused = true)]
     async fn a_lease_is_seen_as_long_as_it_is_held_and_who_had_it_afterwards() {
@@ -125,7 +125,7 @@ mod tests {
         let clock: Arc<dyn Clock> = memory.clock.clone();
         let cx = Context { clock, ..Context::default() };
         assert_eq!(leaders(&store, cx.clock.now()).await.unwrap(), []);
-        let lease = Lease::acquire(&store, "snapshot-shop-1", Duration::ZERO, &cx, |_| ()).await.unwrap();
+        let lease = Lease::acquire(&store, Scope::Act, "snapshot-shop-1", Duration::ZERO, &cx, |_| ()).await.unwrap();
         let run: RunId = "snapshot-shop-1".parse().unwrap();
         let seen = leaders(&store, cx.clock.now()).await.unwrap();
         assert_eq!(seen.len(), 1);

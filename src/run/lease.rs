@@ -199,17 +199,6 @@ impl Lease {
     }
 }
 
-/// The runs that are not over by the newest right of `scope`, whoever has it.
-///
-/// # Errors
-/// When the store cannot be asked.
-pub async fn open_runs(store: &SharedStore, scope: Scope) -> Result<Vec<String>, RunError> {
-    let of = |trouble: Trouble| trouble.of("");
-    let listed = store.list(scope.folder()).await.map_err(|error| of(error.into()))?;
-    let Some(token) = listed.iter().filter_map(|meta| token_of(scope, &meta.key)).max() else { return Ok(Vec::new()) };
-    Ok(read(store, scope, token).await.map_err(of)?.map(|document| document.open).unwrap_or_default())
-}
-
 impl Document {
     fn new(token: u64, run: &str, now: Timestamp) -> Self {
         let process = Process::this();

@@ -29,7 +29,7 @@ pub use engine::{Engine, Left};
 pub use event::{Entry, Event, FORMAT_VERSION, Failed, Outcome};
 pub use journal::{Journal, Journals};
 pub use leaders::{Leader, leaders};
-pub use lease::{Held, Lease, Scope, TTL, open_runs};
+pub use lease::{Held, Lease, Scope, TTL};
 pub use plan::{ENGINE_VERSION, Phase, Plan, PlannedStep, RunId, StepKind};
 pub use state::{Stage, State, StepState};
 pub use step::{Probe, Step, StepError, Steps};

@@ -42,6 +42,11 @@ impl Stop {
         self.cancel.cancel();
     }
 
+    /// Asks for the run to be ended, by whoever `by` is, at the next step's end.
+    pub fn abandon(&self, by: String) {
+        self.why.get_or_init(|| Why::Abandoned { by });
+    }
+
     /// Asks for the run to be left at the next step's end, without stopping the step that is under way.
     pub fn park_after_step(&self) {
         self.why.get_or_init(|| Why::Parked);

@@ -9,8 +9,6 @@ use crate::evidence::{Chain, EvidenceError, Link, Trust};
 use crate::failure::{Category, Failure};
 use crate::point::{self, Home, PointError};
 use crate::run::{self, Journals, Leader, RunError, RunId, State, journal};
-use crate::stack::{Location, Stack};
-use crate::storage::SharedStore;
 
 /// How many of the newest runs are read: more than a day of hourly snapshots with everything else between them.
 const NEWEST: usize = 64;
@@ -50,16 +48,6 @@ impl Failure for StatusError {
     }
 }
 
-/// The journals of `stack`'s runs, which lie in `store`.
-#[must_use]
-pub fn journals(stack: &Stack, store: &SharedStore) -> Box<dyn Journals> {
-    let folder = match &stack.spec.repository.location {
-        Location::Folder(folder) => Some(folder.clone()),
-        Location::S3 { .. } => None,
-    };
-    journal::beside(store, folder)
-}
-
 /// Everything that [`status`](super::status) goes by. Of ten thousand runs the names are listed, and those read that are
 /// new, or that a lease says are not over.
 ///
@@ -84,7 +72,7 @@ pub async fn load(home: &Home, schedules: Option<Vec<KnownSchedule>>, now: Times
 }
 
 async fn runs(home: &Home, schedules: &[String], now: Timestamp) -> Result<(Vec<Leader>, Vec<KnownRun>), StatusError> {
-    let journals = journals(&home.stack, &home.store);
+    let journals = journal::of(&home.stack, &home.store);
     let leaders = run::leaders(&home.store, now).await?;
     let mut names = journals.recent(&home.stack.name, now).await?;
     newest_first(&mut names);

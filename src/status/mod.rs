@@ -28,7 +28,7 @@ pub use drills::{Drill, DrillOutcome, Drills, Source};
 pub use exit::worst;
 pub use finding::{Code, Finding};
 pub use known::{Known, KnownRun, KnownSchedule};
-pub use load::{StatusError, journals, load, read as read_runs};
+pub use load::{StatusError, load, read as read_runs};
 pub use points::{PointLine, ProvenLine, RecoveryPoints};
 pub use recent::{instant_of, newest_first};
 pub use run::{PhaseView, Progress, RunLine, RunView, Standing, StepView};

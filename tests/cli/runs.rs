@@ -8,8 +8,8 @@ use drydock::context::Context;
 use drydock::failure::{Category, Failure};
 use drydock::run::journal::FileJournals;
 use drydock::run::{
-    Engine, Entry, Event, Journals, Lease, Left, Phase, Plan, PlannedStep, Probe, RunId, State, Step, StepError,
-    StepKind, Steps,
+    Engine, Entry, Event, Journals, Lease, Left, Phase, Plan, PlannedStep, Probe, RunId, Scope, State, Step, StepError,
+    StepKind, Steps, Stop,
 };
 use drydock::storage::{LocalStore, SharedStore};
 use serde_json::{Value, json};
@@ -51,7 +51,7 @@ impl Steps for Acts {
     }
 }
 
-#[async_trait::async_trait]
+#[async_trait::async_trait(?Send)]
 impl Step for Act<'_> {
     async fn probe(&self, _: &Context) -> Result<Probe, StepError> {
         Ok(Probe::Absent)
@@ -120,7 +120,7 @@ async fn lead(world: &World, run: &RunId, acts: &Acts) -> Left {
     let (entries, journal) = journals(world).open(run).await.unwrap().unwrap();
     let state = State::of(&entries).unwrap();
     let token = state.holder.as_ref().map_or(1, |(_, token)| token + 1);
-    let engine = Engine::new(journal, state, acts, &cx);
+    let engine = Engine::new(journal, state, acts, &Stop::of(&cx.cancel), &cx);
     engine.adopt("PID 7 on papg-0 by root", token).await.unwrap();
     engine.finish().await.unwrap().0
 }
@@ -238,7 +238,7 @@ fn a_run_in_another_process_is_followed_to_its_end() {
     let seen = block_on(async {
         let store: SharedStore = Arc::new(LocalStore::open(world.path("store")).await.unwrap());
         let cx = Context::default();
-        let lease = Lease::acquire(&store, run.as_str(), Duration::ZERO, &cx, |_| ()).await.unwrap();
+        let lease = Lease::acquire(&store, Scope::Act, run.as_str(), Duration::ZERO, &cx, |_| ()).await.unwrap();
         let acts = Acts { held: Some(("take", go.clone())), ..Acts::default() };
         let (left, seen) = tokio::join!(lead(&world, &run, &acts), async {
             let seen = tokio::task::spawn_blocking({

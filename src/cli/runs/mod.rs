@@ -1,5 +1,6 @@
 //! `drydock runs`
 
+mod act;
 mod find;
 mod list;
 mod logs;
@@ -12,11 +13,11 @@ use super::Done;
 use super::report::Failed;
 use super::session::Session;
 
-/// List and show runs: what was done, by whom, how far it is, and what a person has to type
+/// List, show, resume, undo and cancel runs: what was done, by whom, how far it is, and what a person has to type
 ///
 /// Every operation leaves a run: a plan that is fixed before it begins, and a journal of what happened. Without a
 /// subcommand the runs are listed. A run is named by its id, by the beginning or the end of it, or by `latest`. Reading
-/// runs needs the store, not the repository's password.
+/// runs needs the store, not the repository's password; deciding what becomes of one needs both.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -24,7 +25,8 @@ Examples:
   drydock runs -f stack.yaml --open                        those that are not over
   drydock runs -f stack.yaml --kind drill --limit 5
   drydock runs show -f stack.yaml latest
-  drydock runs logs -f stack.yaml latest --follow")]
+  drydock runs logs -f stack.yaml latest --follow
+  drydock runs cancel -f stack.yaml latest")]
 pub struct Args {
     #[command(flatten)]
     list: list::Filter,
@@ -40,6 +42,12 @@ enum Command {
     Show(show::Args),
     /// The entries of a run's journal, with --follow until it is over
     Logs(logs::Args),
+    /// Go on with a run that was cut off, left, or waits for a person whose work is done
+    Resume(act::Resume),
+    /// Take back what a run did that is not over
+    Undo(act::Undo),
+    /// Ask the process that is at a run to end it and take back what it did; wait until it has
+    Cancel(act::Cancel),
 }
 
 pub async fn run(args: &Args, session: &Session) -> Done {
@@ -53,5 +61,8 @@ pub async fn run(args: &Args, session: &Session) -> Done {
         Some(Command::List(filter)) => list::run(filter, session).await,
         Some(Command::Show(args)) => show::run(args, session).await,
         Some(Command::Logs(args)) => logs::run(args, session).await,
+        Some(Command::Resume(args)) => act::resume(args, session).await,
+        Some(Command::Undo(args)) => act::undo(args, session).await,
+        Some(Command::Cancel(args)) => act::cancel_run(args, session).await,
     }
 }

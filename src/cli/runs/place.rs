@@ -3,9 +3,8 @@
 use crate::cli::report::Failed;
 use crate::cli::session::Session;
 use crate::point;
-use crate::run::Journals;
+use crate::run::{Journals, journal};
 use crate::stack::Stack;
-use crate::status;
 use crate::storage::SharedStore;
 
 /// The runs of `-f`'s stack.
@@ -20,6 +19,6 @@ pub async fn open(session: &Session) -> Result<Place, Failed> {
     let stack = session.stack()?;
     let store = crate::storage::open(&point::store_spec(&stack)?).await?;
     point::owner(&store, &stack.name).await?;
-    let journals = status::journals(&stack, &store);
+    let journals = journal::of(&stack, &store);
     Ok(Place { stack, store, journals })
 }

@@ -6,13 +6,13 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::find::{Which, find};
-use super::place;
+use super::place::{self, Place};
 use crate::cli::output::Shown;
 use crate::cli::report::Failed;
 use crate::cli::session::Session;
 use crate::cli::{Done, human};
 use crate::failure::Category;
-use crate::run::{self, Failed as StepFailed, Stage, State, StepKind};
+use crate::run::{self, Failed as StepFailed, RunId, Stage, State, StepKind};
 use crate::status::{RunView, Standing, StepView};
 
 #[derive(Debug, clap::Args)]
@@ -24,13 +24,18 @@ pub struct Args {
 pub async fn run(args: &Args, session: &Session) -> Done {
     let place = place::open(session).await?;
     let run = find(&place, &args.which.run).await?;
+    print(&place, &run, session).await
+}
+
+/// Shows one run as it stands now.
+pub async fn print(place: &Place, run: &RunId, session: &Session) -> Done {
     let now = session.cx.clock.now();
-    let entries = place.journals.read(&run).await?;
+    let entries = place.journals.read(run).await?;
     let entries =
         entries.ok_or_else(|| Failed::new(Category::Usage, format!("the run {run} is not there any more"), None))?;
     let state = State::of(&entries).map_err(|reason| run::RunError::Damaged { run: run.to_string(), reason })?;
     let leaders = run::leaders(&place.store, now).await?;
-    session.print(&Details { view: RunView::of(&run, &state, &leaders, now) })
+    session.print(&Details { view: RunView::of(run, &state, &leaders, now) })
 }
 
 /// What `runs show -o json` prints.

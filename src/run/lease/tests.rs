@@ -147,7 +147,6 @@ async fn runs_that_are_not_over_are_handed_from_holder_to_holder() {
     third.release().await.unwrap();
     let fourth = world.acquire("check-shop-3", Duration::ZERO).await.unwrap();
     assert!(fourth.former().is_empty(), "{:?}", fourth.former());
-    assert_eq!(open_runs(&world.store, Scope::Act).await.unwrap(), ["check-shop-3"]);
 }
 
 #[tokio::test(start_paused = true)]
