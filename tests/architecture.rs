@@ -28,7 +28,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "operation",
         &[
-            "schedule", "snapshot", "restore", "drill", "maintain", "run", "point", "data", "evidence", "repository",
+            "schedule",
+            "snapshot",
+            "restore",
+            "drill",
+            "maintain",
+            "run",
+            "point",
+            "data",
+            "evidence",
+            "repository",
             "storage",
         ],
     ),

@@ -6,8 +6,8 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::{
-    DrillError, DrillPlan, Report, Sandbox, asserts, discard, evidence, fill, mark_proven, measure, provision, references,
-    room, verify,
+    DrillError, DrillPlan, Report, Sandbox, asserts, discard, evidence, fill, mark_proven, measure, provision,
+    references, room, verify,
 };
 use crate::context::Context;
 use crate::evidence::SigningKey;

@@ -13,9 +13,7 @@ use super::OperationError;
 use super::request::{DrillRequest, step};
 use super::work::{self, How, Report, told, unknown};
 use crate::context::Context;
-use crate::drill::{
-    Choice, DrillError, DrillPlan, Drilling, Gist, Options, Stage, choose, kept, plan, remove, stages,
-};
+use crate::drill::{Choice, DrillError, DrillPlan, Drilling, Gist, Options, Stage, choose, kept, plan, remove, stages};
 use crate::failure::{Category, Failure};
 use crate::point::{Home, PointId, Points, load};
 use crate::repository::{Lock, LockKind, RepositoryError};
@@ -189,7 +187,9 @@ impl Step for Part<'_> {
                 Err(error) => return Err(StepError::new(why(error, now.lock.take()).await)),
             }
             now.done += 1;
-            if stage == Stage::Discard && let Some(lock) = now.lock.take() {
+            if stage == Stage::Discard
+                && let Some(lock) = now.lock.take()
+            {
                 release(lock).await.map_err(StepError::new)?;
             }
         }
@@ -260,7 +260,9 @@ impl Verdict {
     fn sentence(&self) -> String {
         let point = self.point;
         match self.category {
-            Category::ObjectiveMissed => format!("recovery point {point} is verified, but later than the objectives allow"),
+            Category::ObjectiveMissed => {
+                format!("recovery point {point} is verified, but later than the objectives allow")
+            }
             Category::Unavailable => format!("recovery point {point} is verified, but its evidence could not be left"),
             _ => format!("recovery point {point} is not verified: {} things are not as they must be", self.failures),
         }
@@ -276,7 +278,9 @@ impl Failure for Verdict {
         let hint = match self.category {
             Category::ObjectiveMissed => "`drydock status -f FILE` shows which",
             Category::Unavailable => "drill again when the cause is gone, for the evidence",
-            _ => "`drydock evidence -f FILE show RUN` says which; `drydock check -f FILE --read-data` tells damage from a restore that goes wrong",
+            _ => {
+                "`drydock evidence -f FILE show RUN` says which; `drydock check -f FILE --read-data` tells damage from a restore that goes wrong"
+            }
         };
         Some(hint.into())
     }

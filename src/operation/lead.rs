@@ -9,9 +9,7 @@ use super::work::{self, How, Report};
 use super::{OperationError, Request, cancel, journals};
 use crate::context::Context;
 use crate::point::Home;
-use crate::run::{
-    Engine, Entry, Event, Held, Journal, Lease, Left, Outcome, RunError, RunId, State, Stop, Why,
-};
+use crate::run::{Engine, Entry, Event, Held, Journal, Lease, Left, Outcome, RunError, RunId, State, Stop, Why};
 use crate::snapshot::Forecast;
 
 /// What somebody wants.
@@ -33,7 +31,11 @@ pub enum Said {
     /// Somebody else is at the stack.
     Waiting(Held),
     /// A run that was cut off is brought to its end first.
-    TakesUp { run: RunId, operation: String, found: Found },
+    TakesUp {
+        run: RunId,
+        operation: String,
+        found: Found,
+    },
     TookUp(TakenUp),
     /// How much there is to do.
     Expects(Forecast),
@@ -61,11 +63,13 @@ impl Led {
         Err(match left {
             Left::Over { outcome: Outcome::Succeeded, .. } => return Ok(reports),
             Left::Over { error: Some(error), .. } => error.into(),
-            Left::Over { outcome, error: None } => match (state.abandoned, state.steps.into_iter().find_map(|s| s.failure)) {
-                (Some(by), _) if outcome == Outcome::Abandoned => OperationError::Abandoned { run, by },
-                (_, Some(failed)) => OperationError::Failed { run, failed },
-                (_, None) => OperationError::Over { run, outcome },
-            },
+            Left::Over { outcome, error: None } => {
+                match (state.abandoned, state.steps.into_iter().find_map(|s| s.failure)) {
+                    (Some(by), _) if outcome == Outcome::Abandoned => OperationError::Abandoned { run, by },
+                    (_, Some(failed)) => OperationError::Failed { run, failed },
+                    (_, None) => OperationError::Over { run, outcome },
+                }
+            }
             Left::Waiting { step, .. } => {
                 let of = |step: &crate::run::StepState| step.undo_failure.clone().or_else(|| step.failure.clone());
                 let failed = state.steps.iter().filter(|found| found.name == step).find_map(of);
@@ -93,7 +97,8 @@ pub async fn lead(
 ) -> Result<Led, OperationError> {
     let run = order.run.to_string();
     let scope = order.request.scope();
-    let lease = Lease::acquire(&home.store, scope, &run, order.wait, cx, |held| say(Said::Waiting(held.clone()))).await?;
+    let lease =
+        Lease::acquire(&home.store, scope, &run, order.wait, cx, |held| say(Said::Waiting(held.clone()))).await?;
     let guarded = guard(&lease, stop);
     let led = under(home, &lease, &order, stop, cx, say).await;
     drop(guarded);
@@ -136,7 +141,8 @@ async fn under(
     let accepted = Entry::new(0, cx.clock.now(), Event::Accepted { plan, digest, by, tool });
     let Some(journal) = journals(home).begin(&order.run, &accepted).await? else {
         // Its instant has come before: what was begun then is brought to its end.
-        let again = taken_up(home, lease, order.run.as_str(), order.found, stop, cx, &How { fresh: false, ..how }).await?;
+        let again =
+            taken_up(home, lease, order.run.as_str(), order.found, stop, cx, &How { fresh: false, ..how }).await?;
         return again.ok_or_else(|| OperationError::NoRun { run: order.run.to_string() });
     };
     let state = State::begin(&accepted).map_err(|reason| RunError::Damaged { run: order.run.to_string(), reason })?;

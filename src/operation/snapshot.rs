@@ -136,7 +136,8 @@ impl Take<'_> {
         let repository = &self.work.home.repository;
         let points = load(repository, &self.work.home.stack.name).await?;
         let point = points.points.iter().find(|point| point.id == self.told.point);
-        let own = point.into_iter().flat_map(|point| std::iter::once(point.snapshot).chain(point.members.values().copied()));
+        let own =
+            point.into_iter().flat_map(|point| std::iter::once(point.snapshot).chain(point.members.values().copied()));
         let strays = points.strays.iter().filter(|stray| stray.point == self.told.point).map(|stray| stray.snapshot);
         for snapshot in own.chain(strays) {
             repository.remove_snapshot(&snapshot).await?;

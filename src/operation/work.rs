@@ -44,12 +44,7 @@ pub trait Work: Steps {
 ///
 /// # Errors
 /// `UnknownOperation` for a plan of another program.
-pub fn of<'a>(
-    home: &'a Home,
-    run: &'a RunId,
-    plan: &Plan,
-    how: How<'a>,
-) -> Result<Box<dyn Work + 'a>, OperationError> {
+pub fn of<'a>(home: &'a Home, run: &'a RunId, plan: &Plan, how: How<'a>) -> Result<Box<dyn Work + 'a>, OperationError> {
     Ok(match plan.operation.as_str() {
         snapshot::WORD => Box::new(snapshot::Work::new(home, how)),
         check::WORD => Box::new(check::Work::new(home, how)),

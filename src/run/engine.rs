@@ -228,9 +228,7 @@ impl<'a> Engine<'a> {
         match self.stop.why().filter(|_| self.cx.cancel.is_cancelled()) {
             Some(Why::Parked) => Err(Halt::Parked),
             Some(Why::Abandoned { by }) => Ok(self.abandon(by).await?),
-            Some(Why::Lost) | None => {
-                self.fail(error, |failure| Event::Failed { step: planned.name, failure }).await
-            }
+            Some(Why::Lost) | None => self.fail(error, |failure| Event::Failed { step: planned.name, failure }).await,
         }
     }
 

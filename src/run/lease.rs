@@ -182,13 +182,7 @@ impl Lease {
         self.kept.change(|document| document.released = true).await
     }
 
-    fn keep(
-        store: &SharedStore,
-        scope: Scope,
-        document: Document,
-        since: (Instant, Timestamp),
-        cx: &Context,
-    ) -> Self {
+    fn keep(store: &SharedStore, scope: Scope, document: Document, since: (Instant, Timestamp), cx: &Context) -> Self {
         let (run, token) = (document.run.clone(), document.token);
         let holder = document.to_string();
         let former = document.open.iter().filter(|open| **open != run).cloned().collect();

@@ -57,8 +57,10 @@ async fn who_waits_hears_of_the_holder_once_and_goes_on_when_it_is_released() {
     });
     let mut heard = Vec::new();
     let begun = Instant::now();
-    let second =
-        Lease::acquire(&world.store, Scope::Act, "b", Duration::from_secs(600), &world.cx, |held| heard.push(held.clone())).await;
+    let second = Lease::acquire(&world.store, Scope::Act, "b", Duration::from_secs(600), &world.cx, |held| {
+        heard.push(held.clone())
+    })
+    .await;
     assert_eq!(second.unwrap().token(), 2);
     assert_eq!(heard, [Held { holder, run: "snapshot-shop-1".into() }]);
     assert!((200..205).contains(&begun.elapsed().as_secs()), "a renewed lease holds: {:?}", begun.elapsed());
