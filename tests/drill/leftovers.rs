@@ -67,10 +67,15 @@ fn after_a_kill_and_the_next_drill() {
 fn one_that_is_under_way_and_one_that_is_kept_are_let_be() {
     let scene = held("let-be");
     let mut other = in_the_middle(&scene, &[]);
-    let kept: Value = scene.drydock(&["drill", "--keep", "-o", "json"]).expect(0).json();
+    let told = scene.drydock(&["drill", "--lock-wait", "0s"]).expect(11);
+    assert!(told.stderr.contains("is at the run drill-"), "one drill of a stack at a time: {}", told.stderr);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let swept = runtime.block_on(drydock::drill::sweep(&scene.root())).unwrap();
+    assert!(swept.is_empty(), "{swept:?} was under way");
     assert_eq!(other.try_wait().unwrap(), None, "the other drill goes on");
     signal(&other, "-INT");
     other.wait().unwrap();
+    let kept: Value = scene.drydock(&["drill", "--keep", "-o", "json"]).expect(0).json();
 
     let run_id = kept["run"].as_str().unwrap();
     let address = &kept["sandbox"]["addresses"]["db"]["postgres"];
