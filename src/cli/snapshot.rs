@@ -12,10 +12,11 @@ use super::session::Session;
 use super::table::Table;
 use super::{Done, human};
 use crate::failure::Category;
+use crate::hook::{self, When};
 use crate::operation::{Report, Request, SnapshotRequest};
 use crate::point::{Home, load};
 use crate::repository::WriterOptions;
-use crate::snapshot::{Forecast, SnapshotPlan, plan, prepare};
+use crate::snapshot::{Forecast, SnapshotPlan, forecast, plan};
 use crate::stack::{ByteSize, Name, Tag, duration};
 
 /// Take a recovery point of all data sets
@@ -85,10 +86,10 @@ fn tags(args: &Args) -> Vec<Tag> {
 }
 
 async fn dry_run(args: &Args, home: &Home, session: &Session) -> Done {
-    let prepared = prepare(planned(args, home).await?, &session.cx).await?;
-    let forecast = prepared.forecast.clone();
-    prepared.close().await;
-    session.print(&DryRun { dry_run: true, forecast })
+    let plan = planned(args, home).await?;
+    let forecast = forecast(&plan, &session.cx).await?;
+    let hooks = hook::named(&plan.sets, &[When::BeforeSnapshot, When::AfterSnapshot]);
+    session.print(&DryRun { dry_run: true, forecast, hooks })
 }
 
 async fn planned(args: &Args, home: &Home) -> Result<SnapshotPlan, Failed> {
@@ -103,6 +104,8 @@ struct DryRun {
     dry_run: bool,
     #[serde(flatten)]
     forecast: Forecast,
+    /// What would be run around it, and was not.
+    hooks: Vec<hook::Named>,
 }
 
 impl Shown for DryRun {
@@ -117,7 +120,8 @@ impl Shown for DryRun {
                 expected.expected_ms.map(human::ms).unwrap_or_default(),
             ]);
         }
-        format!("{}{}; nothing was stored\n", table.text(), sentence(&self.forecast))
+        let hooks = self.hooks.iter().map(|hook| format!("hook {hook}\n")).collect::<String>();
+        format!("{}{hooks}{}; nothing was stored\n", table.text(), sentence(&self.forecast))
     }
 }
 

@@ -9,11 +9,12 @@ mod command;
 mod error;
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::stack::{DataSet, Hook, Hooks, Name};
+use crate::stack::{DataSet, Hook, Hooks, Name, duration};
 
 pub use error::{HookError, How, Said};
 
@@ -92,7 +93,7 @@ pub async fn run(set: &DataSet, when: When, occasion: &Occasion, cx: &Context) -
     };
     let mut failed = None;
     for (n, hook) in when.of(&set.hooks).iter().enumerate() {
-        let Err((how, said)) = command::run(hook, &occasion.variables(&set.name, when), cx).await else {
+        let Err((how, said)) = Box::pin(command::run(hook, &occasion.variables(&set.name, when), cx)).await else {
             tracing::info!(data = %set.name, hook = %when, number = n, "a hook has run");
             continue;
         };
@@ -101,7 +102,10 @@ pub async fn run(set: &DataSet, when: When, occasion: &Occasion, cx: &Context) -
         if !all {
             return Err(error);
         }
-        tracing::error!("{error}");
+        if failed.is_some() {
+            let said = error.said.as_ref().map(ToString::to_string).unwrap_or_default();
+            tracing::error!(said, "{error}"); // the first is the caller's to tell
+        }
         failed.get_or_insert(error);
     }
     failed.map_or(Ok(()), Err)
@@ -134,6 +138,14 @@ pub struct Named {
     pub hook: When,
     pub run: Vec<String>,
     pub timeout_ms: u64,
+}
+
+/// For people: `beforeSnapshot of uploads: fsfreeze -f /srv (not run; at most 30s)`.
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let limit = duration::human(Duration::from_millis(self.timeout_ms));
+        write!(f, "{} of {}: {} (not run; at most {limit})", self.hook, self.data, self.run.join(" "))
+    }
 }
 
 /// The hooks of `sets` at the occasions `whens`, none of them run.

@@ -1,5 +1,5 @@
 //! A snapshot's one step: `take`. The point's id is frozen in the plan, so that whoever comes after a crash sees whether it
-//! is listed, and finds what belongs to it if it is not.
+//! is listed, and finds what belongs to it if it is not. Undoing one that was cut off also runs what is due after it.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -11,9 +11,10 @@ use super::lead::Said;
 use super::request::{SnapshotRequest, alone};
 use super::work::{self, How, Report, told, unknown};
 use crate::context::Context;
+use crate::hook::{self, Occasion};
 use crate::point::{Home, Point, PointError, PointId, load};
 use crate::repository::{LockKind, WriterOptions};
-use crate::run::{Phase, PlannedStep, Probe, Step, StepError, Steps};
+use crate::run::{Phase, PlannedStep, Probe, RunId, Step, StepError, Steps};
 use crate::snapshot::{Options, SnapshotError, SnapshotPlan, Taken, plan, prepare, refuse_mixture, snapshot};
 
 pub const WORD: &str = "snapshot";
@@ -37,13 +38,14 @@ pub fn phases(home: &Home, asked: &SnapshotRequest) -> Result<Vec<Phase>, Snapsh
 
 pub struct Work<'a> {
     home: &'a Home,
+    run: &'a RunId,
     how: How<'a>,
     taken: Mutex<Option<Taken>>,
 }
 
 impl<'a> Work<'a> {
-    pub fn new(home: &'a Home, how: How<'a>) -> Self {
-        Self { home, how, taken: Mutex::new(None) }
+    pub fn new(home: &'a Home, run: &'a RunId, how: How<'a>) -> Self {
+        Self { home, run, how, taken: Mutex::new(None) }
     }
 }
 
@@ -106,6 +108,9 @@ impl Step for Take<'_> {
     }
 
     async fn undo(&self, _: Option<&Value>, cx: &Context) -> Result<(), StepError> {
+        if !self.work.how.fresh {
+            self.take_back_hooks(cx).await.map_err(StepError::new)?; // the snapshot itself does it whenever it ends
+        }
         let withdrawn = async |_: &_| self.withdraw().await;
         let undone = self.work.home.locked(LockKind::Shared, self.work.how.wait, cx, withdrawn);
         undone.await.map_err(StepError::new)
@@ -117,13 +122,23 @@ impl Take<'_> {
         let (home, asked) = (self.work.home, &self.told.asked);
         let points = load(&home.repository, &home.stack.name).await?;
         let plan = plan(&home.stack, &asked.data, points.newest_complete().ok())?;
-        Ok(SnapshotPlan { reread: asked.reread, tags: asked.tags.clone(), ..plan })
+        let (point, run) = (Some(self.told.point), Some(self.work.run.to_string()));
+        Ok(SnapshotPlan { reread: asked.reread, tags: asked.tags.clone(), point, run, ..plan })
+    }
+
+    /// What is stopped for a snapshot goes on, of every data set that it may have come to.
+    async fn take_back_hooks(&self, cx: &Context) -> Result<(), SnapshotError> {
+        let (stack, asked) = (&self.work.home.stack, &self.told.asked);
+        let sets = stack.spec.data.iter().filter(|set| asked.data.is_empty() || asked.data.contains(&set.name));
+        let (point, run) = (self.told.point.to_string(), Some(self.work.run.to_string()));
+        let occasion = Occasion { stack: stack.name.clone(), point, run };
+        Ok(hook::after_cut_off(sets, &occasion, cx).await?)
     }
 
     fn options(&self) -> Options {
         let SnapshotRequest { compression, self_check, .. } = self.told.asked;
         let writer = WriterOptions { compression_level: compression, self_check, ..WriterOptions::default() };
-        Options { writer, point: Some(self.told.point) }
+        Options { writer }
     }
 
     async fn listed(&self) -> Result<Option<Point>, PointError> {

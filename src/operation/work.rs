@@ -46,7 +46,7 @@ pub trait Work: Steps {
 /// `UnknownOperation` for a plan of another program.
 pub fn of<'a>(home: &'a Home, run: &'a RunId, plan: &Plan, how: How<'a>) -> Result<Box<dyn Work + 'a>, OperationError> {
     Ok(match plan.operation.as_str() {
-        snapshot::WORD => Box::new(snapshot::Work::new(home, how)),
+        snapshot::WORD => Box::new(snapshot::Work::new(home, run, how)),
         check::WORD => Box::new(check::Work::new(home, how)),
         forget::WORD | prune::WORD => Box::new(forget::Work::new(home, how)),
         drill::WORD => Box::new(drill::Work::new(home, run, how)),

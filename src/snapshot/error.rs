@@ -3,6 +3,7 @@ use jiff::Timestamp;
 use crate::data::DataError;
 use crate::data::references::ReferenceError;
 use crate::failure::{Category, Failure};
+use crate::hook::HookError;
 use crate::point::PointError;
 use crate::repository::RepositoryError;
 use crate::run::RunError;
@@ -22,6 +23,15 @@ pub enum SnapshotError {
     Unfinished { data: Name, run: String },
     #[error("what is live may be a mixture: the in-place restore {run} was cut short")]
     Mixture { run: String },
+    #[error("{0}; there is no recovery point")]
+    Hook(#[source] Box<HookError>),
+    /// Something failed, and then a hook that was to put things right.
+    #[error("{first}; besides, {hook}")]
+    AlsoHook {
+        #[source]
+        first: Box<SnapshotError>,
+        hook: Box<HookError>,
+    },
     #[error(transparent)]
     Run(#[from] RunError),
     #[error(
@@ -36,6 +46,12 @@ pub enum SnapshotError {
     Repository(#[from] RepositoryError),
 }
 
+impl From<HookError> for SnapshotError {
+    fn from(error: HookError) -> Self {
+        Self::Hook(Box::new(error))
+    }
+}
+
 impl Failure for SnapshotError {
     fn category(&self) -> Category {
         match self {
@@ -43,6 +59,8 @@ impl Failure for SnapshotError {
             Self::Data { source, .. } | Self::Estimate { source, .. } => source.category(),
             Self::References { source, .. } => source.category(),
             Self::Unfinished { .. } | Self::Mixture { .. } => Category::NeedsOperator,
+            Self::Hook(error) => error.category(),
+            Self::AlsoHook { first, .. } => first.category(),
             Self::Run(error) => error.category(),
             Self::Clock { .. } => Category::Unavailable,
             Self::NotAsWritten { .. } => Category::Integrity,
@@ -56,6 +74,8 @@ impl Failure for SnapshotError {
             Self::UnknownData { .. } => None,
             Self::Data { source, .. } | Self::Estimate { source, .. } => source.hint(),
             Self::References { source, .. } => source.hint(),
+            Self::Hook(error) => error.hint(),
+            Self::AlsoHook { first, hook } => first.hint().or_else(|| hook.hint()),
             Self::Run(error) => error.hint(),
             Self::Unfinished { run, .. } | Self::Mixture { run } => {
                 Some(format!("bring it to its end first: `drydock restore -f FILE --resume {run}`, or `--undo {run}`"))

@@ -2,13 +2,15 @@
 //! either listed whole or not at all; what a data set's bytes are lives in `data/`, what a point is in `point/`.
 //!
 //! The order within a point (DESIGN §5): every database's exported snapshot is opened before anything is read, then
-//! databases are read, then volumes, then caches; so no row points at a file that was not yet there. The point's own
+//! databases are read, then volumes, then caches; so no row points at a file that was not yet there. Around each of them
+//! the stack's own hooks are run. The point's own
 //! snapshot is saved last: it is what makes the point real.
 
 mod clock;
 mod error;
 mod forecast;
 mod held;
+mod hooks;
 mod plan;
 mod prepare;
 mod read;
@@ -24,17 +26,18 @@ use crate::context::Context;
 use crate::point::{Home, PointId, PointRecord};
 use crate::repository::{RepositoryError, SnapshotId, Writer, WriterOptions};
 
+use hooks::Hooks;
+use prepare::Databases;
+
 pub use error::SnapshotError;
 pub use forecast::{Expected, Forecast};
 pub use plan::{SnapshotPlan, plan};
-pub use prepare::{Prepared, prepare};
+pub use prepare::{Prepared, forecast, prepare};
 
 /// How a recovery point is taken.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     pub writer: WriterOptions,
-    /// What it will be called; drawn where nobody has.
-    pub point: Option<PointId>,
 }
 
 /// A recovery point that is listed.
@@ -67,44 +70,56 @@ struct Run<'a> {
 /// # Errors
 /// The data set that could not be read, by name, and why; `NotAsWritten` when what was stored does not read back.
 pub async fn snapshot(home: &Home, prepared: Prepared, options: Options, cx: &Context) -> Result<Taken, SnapshotError> {
-    refuse_mixture(home).await?;
-    let clock = clock::look(home, prepared.plan.former_time, cx).await?;
-    let Prepared { plan, mut databases, forecast } = prepared;
-    let cx = &cx.stoppable();
-    let writer = home.repository.writer(options.writer);
-    writer.stop_on(&cx.cancel);
-    let id = options.point.unwrap_or_else(PointId::random);
-    let (time, begun) = (cx.clock.now(), Instant::now());
-    let run = Run { home, plan, id, time, begun, writer, cx };
+    let Prepared { plan, point, databases, forecast, mut hooks } = prepared;
+    let begun = async {
+        refuse_mixture(home).await?;
+        let clock = clock::look(home, plan.former_time, cx).await?;
+        let cx = &cx.stoppable();
+        let writer = home.repository.writer(options.writer);
+        writer.stop_on(&cx.cancel);
+        let run = Run { home, plan, id: point, time: cx.clock.now(), begun: Instant::now(), writer, cx };
+        Ok(Taken { clock, ..take(&run, databases, &forecast, &mut hooks).await? })
+    };
+    let taken = Box::pin(begun).await; // all that a snapshot holds; not on every caller's stack
+    hooks.at_last(taken, cx).await
+}
+
+async fn take(
+    run: &Run<'_>,
+    mut databases: Databases,
+    forecast: &Forecast,
+    hooks: &mut Hooks,
+) -> Result<Taken, SnapshotError> {
+    let (home, id, cx) = (run.home, run.id, run.cx);
     tracing::info!(point = %id, "a recovery point is begun");
 
     let held = databases.held();
     let while_held = held.during(cx, async {
         heal(home).await?; // what was lost is not taken for stored
-        let read = read::everything(&run, &mut databases, &forecast).await?; // databases, then volumes, then caches
-        let named = record::named(&run, &read).await?;
+        let read = read::everything(run, &mut databases, hooks, forecast).await?; // databases, then volumes, then caches
+        let named = record::named(run, &read).await?;
         run.writer.finish().await?; // all that was read is stored and in an index
-        let references = references::compare(&run, &databases, &read).await?; // rows as exported, files as stored
+        let references = references::compare(run, &databases, &read).await?; // rows as exported, files as stored
         Ok((read, named, references))
     });
     let while_held = while_held.await;
     databases.close().await; // production's vacuum is free again
     let (read, named, references) = while_held?;
-    let members = record::members(&run, read, named).await?;
+    let members = record::members(run, read, named).await?;
     let documented = async {
-        reopen::members(&run, &members).await?; // the output is opened before the point says that it is there
-        record::documents(&run, &members, references).await
+        reopen::members(run, &members).await?; // the output is opened before the point says that it is there
+        record::documents(run, &members, references).await
     };
     let documented = match documented.await {
         Ok(documented) => documented,
         Err(error) => {
-            record::withdraw(&run, &members).await;
+            record::withdraw(run, &members).await;
             return Err(error);
         }
     };
     // From here on the point may be listed even where saving it reports a failure, so its members stay.
-    let taken = Taken { clock, ..record::point(&run, documented).await? };
-    reopen::point(&run, &taken, &members).await?;
+    let taken = record::point(run, documented).await?;
+    reopen::point(run, &taken, &members).await?;
     let (bytes, elapsed_ms) = (taken.record.bytes(), taken.record.took_ms);
     tracing::info!(point = %id, bytes, elapsed_ms, "a recovery point is complete");
     Ok(taken)

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::SnapshotError;
-use crate::point::{DataWord, Member, Point};
+use crate::point::{DataWord, Member, Point, PointId};
 use crate::repository::SnapshotId;
 use crate::stack::{DataKind, DataSet, Name, Stack, Tag};
 
 /// What is to be taken.
 #[derive(Debug, Clone)]
 pub struct SnapshotPlan {
+    pub stack: Name,
     /// Databases, then volumes, then caches: no row may point at a file that was not yet there when the files were read.
     pub sets: Vec<DataSet>,
     /// The stack's other data sets: with any, the point is partial.
@@ -20,6 +21,10 @@ pub struct SnapshotPlan {
     pub reason: Option<String>,
     /// What people will find it by.
     pub tags: Vec<Tag>,
+    /// What it will be called; drawn where nobody has.
+    pub point: Option<PointId>,
+    /// The run that it is part of, which hooks are told.
+    pub run: Option<String>,
     /// What the newest complete point has of each: what is unchanged since is not read again.
     pub former: BTreeMap<Name, Member>,
     /// Read files again that look unchanged.
@@ -50,10 +55,13 @@ pub fn plan(stack: &Stack, wanted: &[Name], latest: Option<&Point>) -> Result<Sn
     let members = record.map(|record| record.members.as_slice()).unwrap_or_default();
     let former = members.iter().filter(same_kind).map(|member| (member.data.clone(), member.clone())).collect();
     Ok(SnapshotPlan {
+        stack: stack.name.clone(),
         sets,
         omitted,
         reason: None,
         tags: Vec::new(),
+        point: None,
+        run: None,
         former,
         reread: false,
         former_point: latest.map(|point| point.snapshot),

@@ -3,18 +3,24 @@
 use std::collections::BTreeMap;
 
 use super::held::Held;
+use super::hooks::Hooks;
 use super::{Forecast, SnapshotError, SnapshotPlan};
 use crate::context::Context;
 use crate::data::postgres::OpenSource;
 use crate::data::{DataError, Estimate, postgres, redis, volume};
+use crate::hook::Occasion;
+use crate::point::PointId;
 use crate::stack::{DataKind, DataSet, Name, VolumeSpec};
 
-/// All that is needed to begin.
+/// All that is needed to begin, and a snapshot that has begun: databases are held, and hooks may be due.
+#[must_use]
 #[derive(Debug)]
 pub struct Prepared {
     pub plan: SnapshotPlan,
+    pub point: PointId,
     pub forecast: Forecast,
     pub(super) databases: Databases,
+    pub(super) hooks: Hooks,
 }
 
 /// The open databases, by data set. While they are, the servers' vacuum is held back.
@@ -45,18 +51,37 @@ impl Databases {
     }
 }
 
-impl Prepared {
-    /// Lets go of the databases without a snapshot, as after a dry run.
-    pub async fn close(self) {
-        self.databases.close().await;
+/// Prepares what `plan` says, which begins the snapshot: `beforeSnapshot` of databases is run, and what this returns is to be
+/// given to [`snapshot`](super::snapshot()), which runs what is due after it. Where this fails it is run here.
+///
+/// # Errors
+/// The data set that cannot be reached or read, by name; the hook that failed.
+pub async fn prepare(plan: SnapshotPlan, cx: &Context) -> Result<Prepared, SnapshotError> {
+    let point = plan.point.unwrap_or_else(PointId::random);
+    let occasion = Occasion { stack: plan.stack.clone(), point: point.to_string(), run: plan.run.clone() };
+    let mut hooks = Hooks::new(occasion);
+    match Box::pin(open(&plan, Some(&mut hooks), cx)).await {
+        Ok((forecast, databases)) => Ok(Prepared { plan, point, forecast, databases, hooks }),
+        Err(error) => hooks.at_last(Err(error), cx).await,
     }
 }
 
-/// Prepares what `plan` says. Volumes and caches are asked before any database is opened, because that can take a while.
+/// What a snapshot by `plan` would read; stores nothing, runs no hook.
 ///
 /// # Errors
-/// The data set that cannot be reached or read, by name.
-pub async fn prepare(plan: SnapshotPlan, cx: &Context) -> Result<Prepared, SnapshotError> {
+/// As [`prepare`].
+pub async fn forecast(plan: &SnapshotPlan, cx: &Context) -> Result<Forecast, SnapshotError> {
+    let (forecast, databases) = Box::pin(open(plan, None, cx)).await?;
+    databases.close().await;
+    Ok(forecast)
+}
+
+/// Volumes and caches are asked before any database is opened, because that can take a while.
+async fn open(
+    plan: &SnapshotPlan,
+    mut hooks: Option<&mut Hooks>,
+    cx: &Context,
+) -> Result<(Forecast, Databases), SnapshotError> {
     let mut estimates = Vec::new();
     for set in plan.sets.iter().filter(|set| !matches!(set.kind, DataKind::Postgres(_))) {
         let failed = |source| SnapshotError::Estimate { data: set.name.clone(), source: Box::new(source) };
@@ -70,7 +95,12 @@ pub async fn prepare(plan: SnapshotPlan, cx: &Context) -> Result<Prepared, Snaps
     for set in &plan.sets {
         if let DataKind::Postgres(spec) = &set.kind {
             let failed = |e| SnapshotError::Data { data: set.name.clone(), source: Box::new(DataError::Postgres(e)) };
-            let open = async { postgres::open(spec, cx).await.map_err(failed) };
+            let open = async {
+                if let Some(hooks) = &mut hooks {
+                    hooks.before(set, cx).await?;
+                }
+                postgres::open(spec, cx).await.map_err(failed)
+            };
             let source = databases.held().during(cx, open).await?; // its locks may be long in coming
             estimates.push((set.name.clone(), source.estimate()));
             databases.0.insert(set.name.clone(), source);
@@ -78,8 +108,7 @@ pub async fn prepare(plan: SnapshotPlan, cx: &Context) -> Result<Prepared, Snaps
     }
     let in_order = |(name, _): &(Name, Estimate)| plan.sets.iter().position(|set| set.name == *name);
     estimates.sort_by_key(in_order);
-    let forecast = Forecast::of(&plan, &estimates);
-    Ok(Prepared { plan, forecast, databases })
+    Ok((Forecast::of(plan, &estimates), databases))
 }
 
 async fn estimate(set: &DataSet, cx: &Context) -> Result<Estimate, DataError> {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::hooks::Hooks;
 use super::prepare::{Databases, folder};
 use super::{Forecast, Run, SnapshotError, references};
 use crate::data::{Captured, DataError, redis, volume};
@@ -21,6 +22,7 @@ pub struct Read {
 pub async fn everything(
     run: &Run<'_>,
     databases: &mut Databases,
+    hooks: &mut Hooks,
     forecast: &Forecast,
 ) -> Result<Vec<Read>, SnapshotError> {
     let mut read = Vec::new();
@@ -28,7 +30,14 @@ pub async fn everything(
         run.go_on()?;
         let begun = Instant::now();
         let failed = |source| SnapshotError::Data { data: set.name.clone(), source: Box::new(source) };
-        let captured = one(run, set, databases).await.map_err(failed)?;
+        let captured = async {
+            if !matches!(set.kind, DataKind::Postgres(_)) {
+                hooks.before(set, run.cx).await?; // of a database before it was opened
+            }
+            one(run, set, databases).await.map_err(failed)
+        };
+        let captured = Box::pin(captured).await;
+        let captured = hooks.after(set, captured, run.cx).await?;
         let took = begun.elapsed();
         let elapsed_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(data = %set.name, bytes = captured.bytes, items = captured.items, elapsed_ms, "a data set is read");

@@ -7,6 +7,7 @@ mod clock;
 mod evidence;
 mod halfway;
 mod heal;
+mod hooks;
 mod kind;
 mod points;
 mod refusals;
