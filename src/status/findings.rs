@@ -1,6 +1,8 @@
 //! What is wrong, how bad it is, and the command to type. One function a subject; the order of their being said is by how
 //! bad they are.
 
+use jiff::SignedDuration;
+
 use super::exit::rank;
 use super::known::Known;
 use super::run::{RunLine, RunView, Standing};
@@ -136,6 +138,9 @@ fn points(known: &Known, status: &Status, found: &mut Vec<Finding>) {
     }
 }
 
+/// How long a run that failed is told of where no schedule does it again.
+const BY_HAND: SignedDuration = SignedDuration::from_hours(24 * 7);
+
 fn snapshots(n: u64) -> String {
     if n == 1 { "1 snapshot is".into() } else { format!("{n} snapshots are") }
 }
@@ -179,7 +184,10 @@ fn runs(status: &Status, found: &mut Vec<Finding>) {
             .newest
             .iter()
             .any(|drill| drill.run == line.run.as_str() && drill.outcome != DrillOutcome::NoVerdict);
-        found.extend(Some(line).filter(|_| !is_judged).and_then(failed));
+        // What was done by hand once and failed is history after a week; what a schedule does is to succeed.
+        let is_scheduled = status.schedules.iter().flatten().any(|schedule| schedule.kind == line.kind);
+        let is_recent = status.time.duration_since(line.started) <= BY_HAND;
+        found.extend(Some(line).filter(|_| !is_judged).and_then(|line| failed(line, is_scheduled || is_recent)));
     }
 }
 
@@ -207,10 +215,13 @@ fn open(view: &RunView) -> Option<Finding> {
     }
 }
 
-/// The newest run of its kind, which failed.
-fn failed(line: &RunLine) -> Option<Finding> {
+/// The newest run of its kind, which failed. Damage stays until a check finds none; what somebody stopped did not fail.
+fn failed(line: &RunLine, still_counts: bool) -> Option<Finding> {
     let failure = line.failure.as_ref().filter(|_| line.standing == Standing::Failed)?;
     let damage = line.kind == "check" && failure.category == Category::Integrity;
+    if !damage && (!still_counts || failure.category == Category::Interrupted) {
+        return None;
+    }
     let code = if damage { Code::CheckFoundDamage } else { Code::RunFailed };
     let detail = format!("the newest {} failed: {}", line.kind, failure.message);
     let again = format!("drydock runs show {} -f FILE", line.run);
@@ -218,9 +229,10 @@ fn failed(line: &RunLine) -> Option<Finding> {
 }
 
 fn schedules(known: &Known, status: &Status, found: &mut Vec<Finding>) {
-    for problem in &known.schedule_problems {
+    if !known.schedule_problems.is_empty() {
         let fix = "correct the document; until then the schedules that were read before count";
-        found.push(Finding::new(Code::SchedulesRefused, "schedules", problem.clone(), fix));
+        let detail = known.schedule_problems.join("\n");
+        found.push(Finding::new(Code::SchedulesRefused, "schedules", detail, fix));
     }
     for line in status.schedules.iter().flatten() {
         let name = line.schedule.to_string();

@@ -149,12 +149,22 @@ fn a_check_that_found_damage_is_worse_than_one_that_could_not_be_done() {
         let events = [said, undone("check"), over(Outcome::Failed)].concat();
         let mut known = all_well();
         known.runs.push(run("check-shop-20261120t053000z-monthly", plan, "2026-11-20T05:30:00Z", events));
-        let found = status(&known, now());
-        (codes(&found), found.exit_code, found.findings[0].fix.clone())
+        known
+    };
+    let judged = |known: &Known, now| {
+        let found = status(known, now);
+        let fix = found.findings.first().map(|finding| finding.fix.clone());
+        (codes(&found), found.exit_code, fix.unwrap_or_default())
     };
     let show = "drydock runs show check-shop-20261120t053000z-monthly -f FILE".to_owned();
-    assert_eq!(check(Category::Integrity), (vec![Code::CheckFoundDamage], 20, show.clone()));
-    assert_eq!(check(Category::Unavailable), (vec![Code::RunFailed], 3, show));
+    assert_eq!(judged(&check(Category::Integrity), now()), (vec![Code::CheckFoundDamage], 20, show.clone()));
+    assert_eq!(judged(&check(Category::Unavailable), now()), (vec![Code::RunFailed], 3, show));
+    assert_eq!(judged(&check(Category::Interrupted), now()).0, [], "somebody wanted it to stop");
+    let mut by_hand = check(Category::Unavailable);
+    by_hand.schedules = None;
+    by_hand.stack.spec.objectives = crate::stack::Objectives::default();
+    let later = "2026-12-01T00:00:00Z".parse().unwrap();
+    assert!(!judged(&by_hand, later).0.contains(&Code::RunFailed), "once, by hand, and a week ago");
 }
 
 #[test]
