@@ -117,7 +117,7 @@ async fn dispatch(command: Command, session: &Session) -> Done {
         Command::Key(args) => key::run(&args, session).await,
         Command::Runs(args) => runs::run(&args, session).await,
         Command::Status(args) => status::run(&args, session).await,
-        Command::Schedules(args) => schedules::run(&args, session),
+        Command::Schedules(args) => schedules::run(&args, session).await,
         Command::Completions(args) => completions::run(&args, session),
     }
 }

@@ -9,6 +9,8 @@ use crate::evidence::{Chain, EvidenceError, Link, Trust};
 use crate::failure::{Category, Failure};
 use crate::point::{self, Home, PointError};
 use crate::run::{self, Journals, Leader, RunError, RunId, State, journal};
+use crate::stack::Stack;
+use crate::storage::SharedStore;
 
 /// How many of the newest runs are read: more than a day of hourly snapshots with everything else between them.
 const NEWEST: usize = 64;
@@ -56,7 +58,7 @@ impl Failure for StatusError {
 pub async fn load(home: &Home, schedules: Option<Vec<KnownSchedule>>, now: Timestamp) -> Result<Known, StatusError> {
     let points = async { Ok::<_, StatusError>(point::load(&home.repository, &home.stack.name).await?) };
     let names = schedules.iter().flatten().map(|one| one.schedule.name.to_string()).collect::<Vec<_>>();
-    let runs = async { runs(home, &names, now).await };
+    let runs = async { Ok(recent(&home.stack, &home.store, &names, now).await?) };
     let (points, (leaders, runs), (evidence, evidence_faults)) = tokio::try_join!(points, runs, evidence(home))?;
     Ok(Known {
         stack: home.stack.clone(),
@@ -71,10 +73,19 @@ pub async fn load(home: &Home, schedules: Option<Vec<KnownSchedule>>, now: Times
     })
 }
 
-async fn runs(home: &Home, schedules: &[String], now: Timestamp) -> Result<(Vec<Leader>, Vec<KnownRun>), StatusError> {
-    let journals = journal::of(&home.stack, &home.store);
-    let leaders = run::leaders(&home.store, now).await?;
-    let mut names = journals.recent(&home.stack.name, now).await?;
+/// Who has the right to act, and the newest runs of each kind and of each of `schedules`, with those that are not over.
+///
+/// # Errors
+/// When the store cannot be asked.
+pub async fn recent(
+    stack: &Stack,
+    store: &SharedStore,
+    schedules: &[String],
+    now: Timestamp,
+) -> Result<(Vec<Leader>, Vec<KnownRun>), RunError> {
+    let journals = journal::of(stack, store);
+    let leaders = run::leaders(store, now).await?;
+    let mut names = journals.recent(&stack.name, now).await?;
     newest_first(&mut names);
     let mut wanted: Vec<RunId> = worth_reading(&names, schedules, NEWEST, OF_EACH).into_iter().cloned().collect();
     let open = leaders.iter().flat_map(|leader| &leader.runs).filter_map(|run| run.parse().ok());

@@ -28,12 +28,12 @@ pub use drills::{Drill, DrillOutcome, Drills, Source};
 pub use exit::worst;
 pub use finding::{Code, Finding};
 pub use known::{Known, KnownRun, KnownSchedule};
-pub use load::{StatusError, load, read as read_runs};
+pub use load::{StatusError, load, read as read_runs, recent as recent_runs};
 pub use points::{PointLine, ProvenLine, RecoveryPoints};
 pub use recent::{instant_of, newest_first};
 pub use run::{PhaseView, Progress, RunLine, RunView, Standing, StepView};
 pub use runs::{Damaged, MayHoldBack, Runs};
-pub use schedules::{LastRun, ScheduleLine};
+pub use schedules::{LastRun, ScheduleLine, past};
 
 /// All that there is to know of a stack on one screen. What `status -o json` prints and the daemon serves;
 /// `docs/formats.md` describes it.

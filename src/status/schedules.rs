@@ -3,10 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::known::{Known, KnownSchedule};
+use super::known::{Known, KnownRun, KnownSchedule};
 use super::run::{RunLine, Standing};
-use crate::run::RunId;
-use crate::schedule::{Due, LatestRun, Past, ScheduleName, ScheduledRun, Wait, Why, due};
+use crate::run::{Leader, RunId};
+use crate::schedule::{Due, LatestRun, Past, Schedule, ScheduleName, ScheduledRun, Wait, Why, due};
+use crate::stack::Name;
 
 /// A daemon looks at its schedules far more often; what is due for longer is not being looked at.
 pub(super) const OVERDUE: SignedDuration = SignedDuration::from_mins(5);
@@ -62,13 +63,10 @@ pub(super) fn lines(known: &Known, schedules: &[KnownSchedule], now: Timestamp) 
 fn line(known: &Known, one: &KnownSchedule, now: Timestamp) -> ScheduleLine {
     let (schedule, stack) = (&one.schedule, &known.stack);
     let (spec, zone) = (&schedule.spec, &schedule.spec.timing.zone);
-    let last = last(known, one, now);
-    // Whoever does not know since when it counts says nothing of what was missed before its newest run.
-    let since = one.since.or(last.as_ref().map(|last| last.scheduled)).unwrap_or(now);
-    let newest = last.as_ref().map(|last| LatestRun { scheduled: last.scheduled, ended: last.ended });
+    let last = LastRun::of(schedule, &stack.name, &known.runs, &known.leaders, now);
     let misfits = spec.operation.misfits(stack);
     let due = if misfits.is_empty() {
-        due(schedule, &stack.name, &Past { since, newest }, now)
+        due(schedule, &stack.name, &past(one, last.as_ref(), now), now)
     } else {
         Due::Wait(Wait { why: Why::Misfit { problems: misfits }, next: None })
     };
@@ -93,19 +91,35 @@ fn line(known: &Known, one: &KnownSchedule, now: Timestamp) -> ScheduleLine {
     }
 }
 
-/// By the runs' ids: the newest instant that has a run.
-fn last(known: &Known, one: &KnownSchedule, now: Timestamp) -> Option<LastRun> {
-    let schedule = &one.schedule;
-    let of_this = |run: &RunId| {
-        let scheduled = run.as_str().parse::<ScheduledRun>().ok()?;
-        let is_this = scheduled.schedule == schedule.name
-            && scheduled.stack == known.stack.name
-            && scheduled.operation.as_str() == schedule.spec.operation.word();
-        is_this.then_some(scheduled.scheduled)
-    };
-    let found = known.runs.iter().filter_map(|run| Some((of_this(&run.run)?, run)));
-    let (scheduled, run) = found.max_by_key(|(scheduled, _)| *scheduled)?;
-    let state = run.state.as_ref().ok()?;
-    let line = RunLine::of(&run.run, state, &known.leaders, now);
-    Some(LastRun { run: line.run, scheduled, started: line.started, ended: line.ended, standing: line.standing })
+/// What is known of a schedule's runs on the stack. Whoever does not know since when it counts says nothing of what was
+/// missed before its newest run.
+#[must_use]
+pub fn past(one: &KnownSchedule, last: Option<&LastRun>, now: Timestamp) -> Past {
+    let since = one.since.or(last.map(|last| last.scheduled)).unwrap_or(now);
+    Past { since, newest: last.map(|last| LatestRun { scheduled: last.scheduled, ended: last.ended }) }
+}
+
+impl LastRun {
+    /// Of the newest instant that one of `runs` has in its id.
+    #[must_use]
+    pub fn of(
+        schedule: &Schedule,
+        stack: &Name,
+        runs: &[KnownRun],
+        leaders: &[Leader],
+        now: Timestamp,
+    ) -> Option<Self> {
+        let of_this = |run: &RunId| {
+            let scheduled = run.as_str().parse::<ScheduledRun>().ok()?;
+            let is_this = scheduled.schedule == schedule.name
+                && scheduled.stack == *stack
+                && scheduled.operation.as_str() == schedule.spec.operation.word();
+            is_this.then_some(scheduled.scheduled)
+        };
+        let found = runs.iter().filter_map(|run| Some((of_this(&run.run)?, run)));
+        let (scheduled, run) = found.max_by_key(|(scheduled, _)| *scheduled)?;
+        let line = RunLine::of(&run.run, run.state.as_ref().ok()?, leaders, now);
+        let RunLine { run, started, ended, standing, .. } = line;
+        Some(Self { run, scheduled, started, ended, standing })
+    }
 }

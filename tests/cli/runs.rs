@@ -216,6 +216,33 @@ fn a_run_is_drawn_with_its_steps_and_what_a_person_has_to_type() {
 }
 
 #[test]
+fn schedules_know_how_their_last_runs_went() {
+    let world = eventful("runs-schedules");
+    let document = |name: &str| {
+        format!(
+            "apiVersion: drydock.dev/v1alpha1\nkind: Schedule\nmetadata: {{name: {name}}}\nspec: {{operation: {{snapshot: {{}}}}, cron: 15 2 * * *}}\n"
+        )
+    };
+    world.write("schedules/nightly.yaml", document("nightly"));
+    world.write("schedules/weekly.yaml", document("weekly"));
+    let folder = world.path("schedules");
+    let args = ["schedules", "--schedules", folder.to_str().unwrap()];
+    let json = world.json(&args);
+    let nightly = &json["schedules"][0];
+    assert_eq!(nightly["last"]["run"], "snapshot-shop-20261123t021500z-nightly");
+    assert_eq!((&nightly["last"]["standing"], &nightly["last"]["ended"]), (&json!("cut-off"), &Value::Null));
+    assert_eq!(json["schedules"][1]["last"], Value::Null);
+    let text = world.run(&args).stdout;
+    assert!(text.lines().nth(1).unwrap().contains("cut off "), "{text}");
+    std::fs::rename(world.path("store"), world.path("elsewhere")).unwrap();
+    let unmounted = world.run(&args);
+    assert_eq!(unmounted.code, 0, "what the documents say is true all the same: {}", unmounted.stderr);
+    let why = format!("earlier runs are not known: {} does not exist\n", world.path("store").display());
+    assert!(unmounted.stdout.ends_with(&why), "{}", unmounted.stdout);
+    std::fs::rename(world.path("elsewhere"), world.path("store")).unwrap();
+}
+
+#[test]
 fn a_damaged_journal_is_named_and_keeps_nobody_from_seeing_the_others() {
     let world = eventful("runs-damaged");
     let path = world.path("store/runs/snapshot-shop-20261121t021500z-nightly.jsonl");

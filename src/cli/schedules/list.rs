@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::earlier::Earlier;
 use super::{due, stacks};
 use crate::cli::output::Shown;
 use crate::cli::session::Session;
@@ -13,13 +14,15 @@ use crate::cli::{Done, human};
 use crate::failure::Category;
 use crate::schedule::{ConcurrencyPolicy, Due, Schedule, ScheduleName, Wait, Why, Zone};
 use crate::stack::{Name, Stack, duration};
+use crate::status::LastRun;
 
-pub fn run(folder: &Path, schedules: &[Schedule], stack: Option<&Stack>, session: &Session) -> Done {
+pub fn run(folder: &Path, schedules: &[Schedule], stack: Option<&Stack>, earlier: &Earlier, session: &Session) -> Done {
     let now = session.cx.clock.now();
-    let rows = schedules
-        .iter()
-        .flat_map(|schedule| stacks(schedule, stack).into_iter().map(move |name| Row::of(schedule, name, stack, now)));
-    let list = List { folder: folder.to_owned(), tzdata: Zone::DATABASE, schedules: rows.collect(), now };
+    let rows = schedules.iter().flat_map(|schedule| {
+        stacks(schedule, stack).into_iter().map(move |name| Row::of(schedule, name, stack, earlier, now))
+    });
+    let (folder, earlier_unknown) = (folder.to_owned(), earlier.unknown.clone());
+    let list = List { folder, tzdata: Zone::DATABASE, schedules: rows.collect(), earlier_unknown, now };
     let warned = list.schedules.iter().any(Row::can_never_run);
     session.print_with(&list, warned.then_some(Category::Warnings))
 }
@@ -32,6 +35,8 @@ struct List {
     /// The release of the built-in time zone database.
     tzdata: &'static str,
     schedules: Vec<Row>,
+    /// Why no earlier runs are known although there may be some.
+    earlier_unknown: Option<String>,
     #[serde(skip)]
     now: Timestamp,
 }
@@ -55,14 +60,18 @@ struct Row {
     /// `null` where jitter decides and the stack is not known.
     starts: Option<Timestamp>,
     now: Option<Due>,
+    /// The run of the newest instant that there is a run of on the stack of `-f`.
+    last: Option<LastRun>,
     #[serde(skip)]
     zone: Zone,
 }
 
 impl Row {
-    fn of(schedule: &Schedule, name: Option<Name>, stack: Option<&Stack>, now: Timestamp) -> Self {
+    fn of(schedule: &Schedule, name: Option<Name>, stack: Option<&Stack>, earlier: &Earlier, now: Timestamp) -> Self {
         let spec = &schedule.spec;
-        let due = name.as_ref().map(|name| due(schedule, name, stack, now));
+        let last = if name.as_ref() == stack.map(|stack| &stack.name) { earlier.last(schedule, now) } else { None };
+        let past = Earlier::past(schedule, last.as_ref(), now);
+        let due = name.as_ref().map(|name| due(schedule, name, stack, &past, now));
         let starts = match &due {
             Some(Due::Wait(wait)) => wait.next,
             Some(Due::Run(_)) => Some(now),
@@ -87,6 +96,7 @@ impl Row {
             stack: name,
             scheduled,
             now: due,
+            last,
             zone: spec.timing.zone.clone(),
         }
     }
@@ -115,7 +125,8 @@ impl Shown for List {
         if self.schedules.is_empty() {
             return format!("no schedules in {}\n", self.folder.display());
         }
-        let mut table = Table::new(&["SCHEDULE", "STACK", "DOES", "WHEN", "ZONE", "NEXT", ">IN", "WHY NOT NOW"]);
+        let mut table =
+            Table::new(&["SCHEDULE", "STACK", "DOES", "WHEN", "ZONE", "LAST", "NEXT", ">IN", "WHY NOT NOW"]);
         for row in &self.schedules {
             let next = row.starts.or(row.scheduled);
             table.row([
@@ -124,11 +135,19 @@ impl Shown for List {
                 row.does.clone(),
                 row.cron.clone(),
                 row.time_zone.clone(),
+                row.last.as_ref().map(|last| self.last(last)).unwrap_or_default(),
                 next.map_or_else(|| "-".into(), |next| row.zone.show(next)),
                 next.map(|next| human::ahead(next, self.now)).unwrap_or_default(),
                 row.why(),
             ]);
         }
-        table.text()
+        let unknown = self.earlier_unknown.as_ref().map(|why| format!("earlier runs are not known: {why}\n"));
+        table.text() + &unknown.unwrap_or_default()
+    }
+}
+
+impl List {
+    fn last(&self, last: &LastRun) -> String {
+        format!("{} {} ago", last.standing.word(), human::age(last.started, self.now))
     }
 }

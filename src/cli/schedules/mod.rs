@@ -1,5 +1,6 @@
 //! `drydock schedules`
 
+mod earlier;
 mod list;
 mod next;
 
@@ -13,10 +14,13 @@ use super::session::Session;
 use crate::schedule::{self, Due, Past, Schedule, Wait, Why};
 use crate::stack::{Name, Stack};
 
+use earlier::Earlier;
+
 /// Show what runs when, in which zone, and why not now
 ///
 /// Reads the Schedule documents of a folder: every `*.yaml` and `*.yml` in it. All that is wrong in any of them is said
-/// at once. With -f the start on that stack is exact, jitter included, and what the stack lacks for it is said.
+/// at once. With -f the start on that stack is exact, jitter included, and what the stack lacks for it is said; so is how
+/// the last run went, where the stack's store can be asked.
 ///
 /// Exit code 3: a schedule can never run on the stack, because the stack lacks what it needs.
 #[derive(Debug, clap::Args)]
@@ -47,31 +51,28 @@ enum Command {
     Next(next::Args),
 }
 
-pub fn run(args: &Args, session: &Session) -> Done {
+pub async fn run(args: &Args, session: &Session) -> Done {
     let schedules = schedule::load(&args.schedules)?;
     let stack = session.stack_if_given()?;
     match &args.command {
-        None => list::run(&args.schedules, &schedules, stack.as_ref(), session),
+        None => {
+            let earlier = Earlier::of(stack.as_ref(), &schedules, session).await;
+            list::run(&args.schedules, &schedules, stack.as_ref(), &earlier, session)
+        }
         Some(Command::Next(next)) => next::run(next, &schedules, stack.as_ref(), session),
     }
 }
 
 /// What `schedule` does on `name` now; `stack` is the one that is known, if any.
-fn due(schedule: &Schedule, name: &Name, stack: Option<&Stack>, now: Timestamp) -> Due {
+fn due(schedule: &Schedule, name: &Name, stack: Option<&Stack>, past: &Past, now: Timestamp) -> Due {
     let wait = |why| Due::Wait(Wait { why, next: None });
     match stack {
         Some(stack) if stack.name != *name => wait(Why::NoStack { stack: name.clone() }),
         Some(stack) if !schedule.spec.operation.misfits(stack).is_empty() => {
             wait(Why::Misfit { problems: schedule.spec.operation.misfits(stack) })
         }
-        _ => schedule::due(schedule, name, &past(now), now),
+        _ => schedule::due(schedule, name, past, now),
     }
-}
-
-/// What is known of earlier runs. No journal names a schedule yet, so each counts from now on: what runs next is true,
-/// what was missed is not said.
-fn past(now: Timestamp) -> Past {
-    Past { since: now, newest: None }
 }
 
 /// The stacks to show `schedule` for: those it names, or the known one; none where that says nothing.
