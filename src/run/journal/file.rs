@@ -4,6 +4,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -13,6 +14,10 @@ use super::super::plan::RunId;
 use super::{Journal, Journals, json, parse};
 
 const EXTENSION: &str = "jsonl";
+/// A process that is being started (`pg_dump`, a hook) has copies of all files until it executes its program, and with
+/// them the locks, also of a journal that was closed meanwhile: a lock is looked at so often before it is believed.
+const FORKED: u32 = 5;
+const FORKED_PAUSE: Duration = Duration::from_millis(20);
 
 /// Journals in a folder of this machine.
 #[derive(Debug, Clone)]
@@ -158,7 +163,17 @@ impl Journals for FileJournals {
     }
 
     async fn open(&self, run: &RunId) -> Result<Option<(Vec<Entry>, Box<dyn Journal>)>, RunError> {
-        Ok(self.open_now(run)?.map(|(entries, journal)| (entries, Box::new(journal) as Box<dyn Journal>)))
+        let mut attempts = 0;
+        let opened = loop {
+            match self.open_now(run) {
+                Err(RunError::Contended { .. }) if attempts < FORKED => {
+                    attempts += 1;
+                    tokio::time::sleep(FORKED_PAUSE).await;
+                }
+                opened => break opened?,
+            }
+        };
+        Ok(opened.map(|(entries, journal)| (entries, Box::new(journal) as Box<dyn Journal>)))
     }
 
     async fn read(&self, run: &RunId) -> Result<Option<Vec<Entry>>, RunError> {
