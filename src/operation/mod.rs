@@ -22,7 +22,7 @@ pub use lead::{Led, Order, Said, lead};
 pub use prune::Pruned;
 pub use request::{DrillRequest, Request, SnapshotRequest};
 pub use take_up::{Found, TakenUp, take_up};
-pub use work::Report;
+pub use work::{How, Report, Work, of as work};
 
 use jiff::Timestamp;
 
