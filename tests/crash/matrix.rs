@@ -74,7 +74,8 @@ fn live(life: &Value) {
         let home = Home::open(Stack::load(text("document").as_ref()).unwrap()).await.unwrap();
         let cx = Context::default();
         let request = request(&text("operation"), &home.stack);
-        let lease = Lease::acquire(&home.store, request.scope(), run.as_str(), Duration::ZERO, &cx, |_| ()).await.unwrap();
+        let lease =
+            Lease::acquire(&home.store, request.scope(), run.as_str(), Duration::ZERO, &cx, |_| ()).await.unwrap();
         let plan = request.plan(&home, &run, &cx).await.unwrap();
         let event = Event::Accepted { digest: plan.digest(), plan, by: "a test".into(), tool: drydock::TOOL.into() };
         let first = Entry::new(0, cx.clock.now(), event);
@@ -94,12 +95,8 @@ fn request(operation: &str, stack: &Stack) -> Request {
     match operation {
         "snapshot" => Request::Snapshot(SnapshotRequest::default()),
         "check" => Request::Check("all".parse().unwrap()),
-        "forget" => {
-            Request::ForgetAndPrune(policy(stack.spec.retention.as_ref().unwrap()), "0".parse().unwrap())
-        }
-        "drill" => {
-            Request::Drill(DrillRequest { choice: "latest".parse().unwrap(), data: Vec::new(), keep: false })
-        }
+        "forget" => Request::ForgetAndPrune(policy(stack.spec.retention.as_ref().unwrap()), "0".parse().unwrap()),
+        "drill" => Request::Drill(DrillRequest { choice: "latest".parse().unwrap(), data: Vec::new(), keep: false }),
         other => panic!("{other} has no matrix"),
     }
 }
