@@ -13,7 +13,7 @@ use crate::failure::{Category, Failure};
 use crate::point::{Home, PointError, load};
 use crate::repository::RepositoryError;
 use crate::repository::forget::Policy;
-use crate::run::{RunError, in_place};
+use crate::run::{RunError, journal, restores};
 
 pub use apply::apply;
 pub use plan::{Fate, ForgetPlan, StrayFate, policy};
@@ -28,7 +28,7 @@ use jiff::tz::TimeZone;
 pub async fn plan_forget(home: &Home, policy: &Policy, cx: &Context) -> Result<ForgetPlan, PointError> {
     let now = super::clock::earlier(home, cx).await?;
     let points = load(&home.repository, &home.stack.name).await?;
-    let journals = in_place::history(&home.store).await.unwrap_or_else(|error| {
+    let journals = restores::history(&*journal::of(&home.stack, &home.store)).await.unwrap_or_else(|error| {
         // A journal that a person has to look at must not keep what is due from being done.
         tracing::warn!(%error, "the journals of runs that are over stay");
         Vec::new()

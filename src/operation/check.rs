@@ -43,6 +43,7 @@ impl<'a> Work<'a> {
     }
 }
 
+#[async_trait(?Send)]
 impl work::Work for Work<'_> {
     fn reports(self: Box<Self>) -> Vec<Report> {
         let checked = self.checked.into_inner().unwrap_or_else(PoisonError::into_inner);

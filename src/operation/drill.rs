@@ -134,6 +134,7 @@ async fn release(lock: Lock) -> Result<(), DrillError> {
     }
 }
 
+#[async_trait(?Send)]
 impl work::Work for Work<'_> {
     /// None before its last stage: it would look like a verdict.
     fn reports(self: Box<Self>) -> Vec<Report> {

@@ -1,5 +1,6 @@
 use crate::drill::DrillError;
 use crate::failure::{Category, Failure};
+use crate::restore::RestoreError;
 use crate::run::{Failed, Outcome, RunError, StepError};
 use crate::snapshot::SnapshotError;
 
@@ -13,6 +14,8 @@ pub enum OperationError {
     Snapshot(#[from] SnapshotError),
     #[error(transparent)]
     Drill(#[from] DrillError),
+    #[error(transparent)]
+    Restore(Box<RestoreError>),
     #[error("the stack has no `retention` that says what to keep")]
     NoRetention,
     #[error("the run {run} is a `{operation}`, which this program does not know")]
@@ -35,6 +38,12 @@ pub enum OperationError {
     Parked { run: String },
 }
 
+impl From<RestoreError> for OperationError {
+    fn from(error: RestoreError) -> Self {
+        Self::Restore(Box::new(error))
+    }
+}
+
 fn reason(step: &str, failed: Option<&Failed>) -> String {
     failed.map_or_else(|| format!("step `{step}`"), |failed| format!("step `{step}`: {}", failed.message))
 }
@@ -46,6 +55,7 @@ impl Failure for OperationError {
             Self::Step(error) => error.category(),
             Self::Snapshot(error) => error.category(),
             Self::Drill(error) => error.category(),
+            Self::Restore(error) => error.category(),
             Self::NoRetention | Self::NoRun { .. } | Self::Over { .. } => Category::Usage,
             Self::UnknownOperation { .. } | Self::UnknownStep { .. } | Self::Parameters { .. } | Self::Waits { .. } => {
                 Category::NeedsOperator
@@ -61,6 +71,7 @@ impl Failure for OperationError {
             Self::Step(error) => error.hint(),
             Self::Snapshot(error) => error.hint(),
             Self::Drill(error) => error.hint(),
+            Self::Restore(error) => error.hint(),
             Self::NoRetention => Some("add `retention` to the Stack document".into()),
             Self::UnknownOperation { .. } | Self::UnknownStep { .. } | Self::Parameters { .. } => {
                 Some("a newer drydock began it: use that one to bring it to its end".into())

@@ -35,6 +35,7 @@ impl<'a> Work<'a> {
     }
 }
 
+#[async_trait(?Send)]
 impl work::Work for Work<'_> {
     fn reports(self: Box<Self>) -> Vec<Report> {
         let forgot = self.forgot.into_inner().unwrap_or_else(PoisonError::into_inner).map(Report::Forget);

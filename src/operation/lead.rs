@@ -49,6 +49,8 @@ pub struct Led {
     pub state: State,
     /// What this process learned, also where the run failed.
     pub reports: Vec<Report>,
+    /// Runs that were cut off, and were taken up before this one began.
+    pub former: Vec<TakenUp>,
 }
 
 impl Led {
@@ -58,7 +60,7 @@ impl Led {
     /// # Errors
     /// Why it failed, waits, was ended or left.
     pub fn done(self) -> Result<Vec<Report>, OperationError> {
-        let Self { run, left, state, reports } = self;
+        let Self { run, left, state, reports, .. } = self;
         let run = run.to_string();
         Err(match left {
             Left::Over { outcome: Outcome::Succeeded, .. } => return Ok(reports),
@@ -127,8 +129,10 @@ async fn under(
     say: &dyn Fn(Said),
 ) -> Result<Led, OperationError> {
     let how = How { wait: order.wait, fresh: true, say };
+    let mut taken = Vec::new();
     for former in lease.former().to_vec() {
-        taken_up(home, lease, &former, order.found, stop, cx, &How { fresh: false, ..how }).await?;
+        let led = taken_up(home, lease, &former, order.found, stop, cx, &How { fresh: false, ..how }).await?;
+        taken.extend(led.as_ref().map(TakenUp::of));
     }
     let plan = match order.request.plan(home, &order.run, cx).await {
         Ok(plan) => plan,
@@ -148,7 +152,8 @@ async fn under(
     let state = State::begin(&accepted).map_err(|reason| RunError::Damaged { run: order.run.to_string(), reason })?;
     let work = work::of(home, &order.run, &state.plan, how)?;
     let _heard = cancel::watch(&home.store, &order.run, stop);
-    go_on(home, lease, journal, state, work, stop, cx, Found::Resume).await
+    let led = go_on(home, lease, journal, state, work, stop, cx, Found::Resume).await?;
+    Ok(Led { former: taken, ..led })
 }
 
 /// Leads a run that has a journal as far as it goes, and writes down when it is over.
@@ -173,10 +178,15 @@ pub(super) async fn go_on(
             Found::Undo => engine.settle(&super::asker()).await,
         }
     };
-    let (left, state) = tracing::Instrument::instrument(led, span).await?;
+    let (left, state) = match tracing::Instrument::instrument(led, span).await {
+        Ok(left) => left,
+        // Another process leads it.
+        Err(error @ (RunError::Lost { .. } | RunError::Contended { .. })) => return Err(error.into()),
+        Err(error) => return Err(work.cut_off(error, cx).await),
+    };
     if matches!(left, Left::Over { .. }) {
         cancel::heard(&home.store, &run).await;
         lease.over(run.as_str()).await?;
     }
-    Ok(Led { run, left, state, reports: work.reports() })
+    Ok(Led { run, left, state, reports: work.reports(), former: Vec::new() })
 }

@@ -4,11 +4,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::OperationError;
-use super::{check, drill, forget, prune, snapshot};
+use super::{check, drill, forget, prune, restore, snapshot};
 use crate::context::Context;
 use crate::drill::Choice;
-use crate::point::Home;
+use crate::point::{Home, PointId};
 use crate::repository::forget::Policy;
+use crate::restore::{After, Options, Target};
 use crate::run::{Phase, Plan, PlannedStep, RunId, Scope, StepKind};
 use crate::schedule;
 use crate::stack::{MaxUnused, Name, ReadData, Tag};
@@ -23,6 +24,21 @@ pub enum Request {
     /// Both, one after the other.
     ForgetAndPrune(Policy, MaxUnused),
     Drill(DrillRequest),
+    Restore(Box<RestoreRequest>),
+    /// What a restore that is finished has replaced.
+    BringBack(RunId),
+    /// What a restore that is over has kept.
+    Discard(RunId),
+}
+
+/// As `drydock restore` has them.
+#[derive(Debug, Clone)]
+pub struct RestoreRequest {
+    pub point: PointId,
+    /// Only these data sets.
+    pub data: Vec<Name>,
+    pub target: Target,
+    pub options: Options,
 }
 
 /// As `drydock snapshot` has them.
@@ -94,6 +110,9 @@ impl Request {
             Self::Forget(_) | Self::ForgetAndPrune(..) => forget::WORD,
             Self::Prune(_) => prune::WORD,
             Self::Drill(_) => drill::WORD,
+            Self::Restore(_) => restore::WORD,
+            Self::BringBack(_) => restore::BRING_BACK,
+            Self::Discard(_) => restore::DISCARD,
         }
     }
 
@@ -115,6 +134,9 @@ impl Request {
             Self::Prune(max_unused) => vec![prune::phase(*max_unused)],
             Self::ForgetAndPrune(policy, max_unused) => vec![forget::phase(policy), prune::phase(*max_unused)],
             Self::Drill(asked) => drill::phases(home, run, asked, cx).await?,
+            Self::Restore(asked) => restore::phases(home, run, asked, cx).await?,
+            Self::BringBack(of) => After::BringBack.phases(home, of).await?,
+            Self::Discard(of) => After::Discard.phases(home, of).await?,
         };
         Ok(Plan::new(self.word(), &home.stack.name, phases))
     }

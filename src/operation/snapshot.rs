@@ -49,6 +49,7 @@ impl<'a> Work<'a> {
     }
 }
 
+#[async_trait(?Send)]
 impl work::Work for Work<'_> {
     fn reports(self: Box<Self>) -> Vec<Report> {
         let taken = self.taken.into_inner().unwrap_or_else(PoisonError::into_inner);

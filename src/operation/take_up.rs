@@ -28,6 +28,16 @@ pub struct TakenUp {
     pub outcome: Option<Outcome>,
 }
 
+impl TakenUp {
+    pub(super) fn of(led: &Led) -> Self {
+        let outcome = match &led.left {
+            Left::Over { outcome, .. } => Some(*outcome),
+            Left::Waiting { .. } | Left::Parked => None,
+        };
+        Self { run: led.run.clone(), outcome }
+    }
+}
+
 /// Brings one run to its end, because a person says so: past its point of no return it can only go on.
 ///
 /// # Errors
@@ -78,7 +88,13 @@ pub(super) async fn taken_up(
     let state = State::of(&entries).map_err(|reason| damaged(run, reason))?;
     if let Some(outcome) = state.outcome {
         lease.over(run).await?; // the process was gone before it said so
-        return Ok(Some(Led { run: id, left: Left::Over { outcome, error: None }, state, reports: Vec::new() }));
+        return Ok(Some(Led {
+            run: id,
+            left: Left::Over { outcome, error: None },
+            state,
+            reports: Vec::new(),
+            former: Vec::new(),
+        }));
     }
     let found = if is_ours(&state) { found } else { Found::Undo };
     tracing::warn!(run, operation = state.plan.operation, "a run that was cut off is taken up");
@@ -86,11 +102,7 @@ pub(super) async fn taken_up(
     let work = work::of(home, &id, &state.plan, *how)?;
     let _heard = cancel::watch(&home.store, &id, stop);
     let led = go_on(home, lease, journal, state, work, stop, cx, found).await?;
-    let outcome = match &led.left {
-        Left::Over { outcome, .. } => Some(*outcome),
-        Left::Waiting { .. } | Left::Parked => None,
-    };
-    (how.say)(Said::TookUp(TakenUp { run: led.run.clone(), outcome }));
+    (how.say)(Said::TookUp(TakenUp::of(&led)));
     Ok(Some(led))
 }
 

@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 
 use super::lead::Said;
 use super::prune::Pruned;
-use super::{OperationError, check, drill, forget, prune, snapshot};
+use super::{OperationError, check, drill, forget, prune, restore, snapshot};
+use crate::context::Context;
 use crate::maintain::check::Checked;
 use crate::maintain::forget::ForgetPlan;
 use crate::point::Home;
-use crate::run::{Plan, PlannedStep, RunId, Step, StepError, Steps};
+use crate::restore::AfterWork;
+use crate::run::{Plan, PlannedStep, RunError, RunId, Step, StepError, Steps};
 use crate::snapshot::Taken;
 
 /// What an operation has shown in all detail; the journal holds the gist.
@@ -21,6 +24,8 @@ pub enum Report {
     Forget(ForgetPlan),
     Prune(Pruned),
     Drill(Box<crate::drill::Report>),
+    /// Also of one that failed: what it fell over.
+    Restore(Box<crate::restore::Learned>),
 }
 
 /// How steps are done, beside what the plan says.
@@ -35,9 +40,16 @@ pub struct How<'a> {
 }
 
 /// The steps of one plan.
+#[async_trait(?Send)]
 pub trait Work: Steps {
     /// What this process learned by doing them, in their order.
     fn reports(self: Box<Self>) -> Vec<Report>;
+
+    /// The journal cannot be written any more, and nobody else leads the run: brings in order what cannot wait until
+    /// somebody takes the run up. What whoever asked is told.
+    async fn cut_off(&self, error: RunError, _: &Context) -> OperationError {
+        error.into()
+    }
 }
 
 /// The steps of the run's plan.
@@ -50,6 +62,8 @@ pub fn of<'a>(home: &'a Home, run: &'a RunId, plan: &Plan, how: How<'a>) -> Resu
         check::WORD => Box::new(check::Work::new(home, how)),
         forget::WORD | prune::WORD => Box::new(forget::Work::new(home, how)),
         drill::WORD => Box::new(drill::Work::new(home, run, how)),
+        restore::WORD => Box::new(crate::restore::Work::new(home, run, plan, how.wait, how.fresh)?),
+        restore::BRING_BACK | restore::DISCARD => Box::new(AfterWork::of(home, run, plan)?),
         word => return Err(OperationError::UnknownOperation { run: run.to_string(), operation: word.to_owned() }),
     })
 }

@@ -6,6 +6,7 @@ use crate::data::DataError;
 use crate::data::postgres::restore as postgres;
 use crate::data::references::ReferenceError;
 use crate::failure::{Category, Failure};
+use crate::hook::HookError;
 use crate::point::{PointError, PointId};
 use crate::repository::RepositoryError;
 use crate::run::RunError;
@@ -44,6 +45,16 @@ pub enum RestoreError {
     Differs { what: String, run: String, safety_point: Option<PointId>, left: Left },
     #[error("cannot write the journal of the restore {run}; {left}")]
     Journal { run: String, safety_point: Option<PointId>, left: Left, source: Box<RunError> },
+    #[error("cannot go on with the restore {run}; {left}")]
+    Halted { run: String, safety_point: Option<PointId>, left: Left, source: Box<RestoreError> },
+    #[error("the safety recovery point {point} is gone")]
+    SafetyGone { point: PointId },
+    #[error("the restore {run} was ended by {by}; {left}")]
+    Abandoned { run: String, by: String, left: Left },
+    #[error("what the restore {run} had made live of `{data}` is not live any more")]
+    TakenBack { data: Name, run: String },
+    #[error("the restore {run} cannot be understood: {reason}")]
+    Unreadable { run: String, reason: String },
     #[error("the restore {run} was cut short, and what is live may be a mixture")]
     Unfinished { run: String },
     #[error("the cache `{data}` differs from what was recorded: {first}")]
@@ -72,6 +83,8 @@ pub enum RestoreError {
     Point(#[from] PointError),
     #[error(transparent)]
     Repository(#[from] RepositoryError),
+    #[error(transparent)]
+    Hook(#[from] HookError),
 }
 
 fn state(done: &[Name]) -> String {
@@ -93,6 +106,8 @@ pub enum Left {
         /// What it had been replaced by, where that was live.
         set_aside: Vec<SetAside>,
     },
+    /// All of it is live and as recorded; only its end could not be written down.
+    Live,
     /// Something could not be brought back, and why.
     Open(String),
 }
@@ -100,16 +115,6 @@ pub enum Left {
 impl Left {
     pub(super) fn back(run: &str, ended: Vec<Ended>) -> Self {
         Self::Back { run: run.to_owned(), set_aside: ended.into_iter().flat_map(|one| one.set_aside).collect() }
-    }
-
-    pub(super) fn open(error: RestoreError) -> Self {
-        let mut why = error.to_string();
-        let mut source = std::error::Error::source(&error);
-        while let Some(error) = source {
-            why = format!("{why}: {error}");
-            source = error.source();
-        }
-        Self::Open(why)
     }
 }
 
@@ -130,6 +135,7 @@ impl fmt::Display for Left {
                 }
                 Ok(())
             }
+            Self::Live => f.write_str("all of it is live and as recorded; the next command writes down that it is"),
             Self::Open(why) => write!(f, "what is live may be a mixture, which could not be brought back ({why})"),
         }
     }
@@ -184,13 +190,17 @@ impl Failure for RestoreError {
             Self::InPlace { left, source, .. } => in_place_category(left, source.category()),
             Self::Differs { left, .. } => in_place_category(left, Category::Integrity),
             Self::Journal { left, source, .. } => in_place_category(left, source.category()),
-            Self::Unfinished { .. } => Category::NeedsOperator,
+            Self::Unfinished { .. } | Self::TakenBack { .. } | Self::Unreadable { .. } => Category::NeedsOperator,
+            Self::SafetyGone { .. } => Category::Integrity,
+            Self::Abandoned { left, .. } => in_place_category(left, Category::Interrupted),
+            Self::Halted { left, source, .. } => in_place_category(left, source.category()),
             Self::CacheDiffers { .. } => Category::Integrity,
             Self::Run(error) => error.category(),
             Self::Safety(source) => source.category(),
             Self::References { left, source, .. } => in_place_category(left, source.category()),
             Self::Point(error) => error.category(),
             Self::Repository(error) => error.category(),
+            Self::Hook(error) => error.category(),
         }
     }
 
@@ -213,6 +223,12 @@ impl Failure for RestoreError {
             Self::Journal { run, safety_point, left, source } => {
                 in_place_hint(run, safety_point.as_ref(), left, source.hint())
             }
+            Self::Halted { run, safety_point, left, source } => {
+                in_place_hint(run, safety_point.as_ref(), left, source.hint())
+            }
+            Self::Unreadable { .. } => Some("a newer drydock began it: use that one to bring it to its end".into()),
+            Self::TakenBack { .. } | Self::SafetyGone { .. } => None,
+            Self::Abandoned { run, left, .. } => in_place_hint(run, None, left, None),
             Self::Unfinished { run } => {
                 Some(format!("bring it to its end first: `drydock restore -f FILE --resume {run}`, or `--undo {run}`"))
             }
@@ -227,6 +243,7 @@ impl Failure for RestoreError {
             | Self::Look { source, .. } => source.hint(),
             Self::Point(error) => error.hint(),
             Self::Repository(error) => error.hint(),
+            Self::Hook(error) => error.hint(),
             Self::NotInPoint { .. } | Self::NoDatabases { .. } | Self::CacheDiffers { .. } => None,
         }
     }

@@ -1,20 +1,22 @@
-//! What in-place restores have kept, and what was left half-done: listed, resumed, undone, discarded; by the runs'
-//! journals, and what lies about in volumes and on servers without one.
+//! What in-place restores have kept, and what was left half-done: listed by the runs' journals, and what lies about in
+//! volumes and on servers without one.
 
 use std::path::Path;
 
 use serde::Serialize;
 
 use super::RestoreError;
-use super::ending::{self, all_promoted, kind};
-use super::in_place::folder_of;
+use super::back::{all_promoted, folder_of, kind, trace};
+use super::phases::{SetRecord, Told};
 use super::report::SetAside;
+use super::work::swapped;
 use crate::context::Context;
-use crate::data::volume::{self, Outcome};
+use crate::data::volume;
 use crate::data::{DataError, postgres};
-use crate::point::Home;
-use crate::run::in_place::{Journal, SetRecord, Stage, all};
-use crate::stack::{DataKind, DataSet, Name};
+use crate::point::{DataWord, Home};
+use crate::run::restores::{Restore, Stage, all};
+use crate::run::{Outcome, journal};
+use crate::stack::{DataKind, DataSet, Name, PostgresSpec};
 
 /// One thing that a run has left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -33,17 +35,6 @@ pub struct Kept {
     pub state: &'static str,
 }
 
-/// What is done to a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// To its end: forward where everything was swapped already, else back.
-    Resume,
-    /// Back to the former content, also after it was finished.
-    Undo,
-    /// What it kept goes; there is no way back from that.
-    Discard,
-}
-
 /// What became of a data set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -58,7 +49,8 @@ pub struct Ended {
 }
 
 impl Ended {
-    pub(super) fn new(data: &Name, live: Option<&'static str>) -> Self {
+    #[must_use]
+    pub fn new(data: &Name, live: Option<&'static str>) -> Self {
         Self { data: data.clone(), live, set_aside: Vec::new(), note: None }
     }
 }
@@ -68,70 +60,122 @@ impl Ended {
 /// # Errors
 /// When the store, a volume or a server cannot be asked.
 pub async fn list(home: &Home, cx: &Context) -> Result<Vec<Kept>, RestoreError> {
-    let journals = all(&home.store).await?;
+    let restores = all(&*journal::of(&home.stack, &home.store)).await?;
     let mut kept = Vec::new();
-    for journal in journals.iter().filter(|journal| journal.state().stage != Stage::Discarded) {
-        kept.extend(of_run(home, journal, cx).await?);
+    for restore in restores.iter().filter(|restore| !restore.is_over()) {
+        kept.extend(of_run(home, restore, cx).await?);
     }
     for set in &home.stack.spec.data {
-        let found = without_journal(set, &journals, cx).await;
+        let found = without_journal(set, &restores, cx).await;
         kept.extend(found.map_err(|source| RestoreError::Look { data: set.name.clone(), source: Box::new(source) })?);
     }
     Ok(kept)
 }
 
-async fn of_run(home: &Home, journal: &Journal, cx: &Context) -> Result<Vec<Kept>, RestoreError> {
-    let stage = journal.state().stage;
+/// What the run was told.
+pub(super) fn told(restore: &Restore) -> Result<Told, RestoreError> {
+    Told::read(&restore.state.plan).map_err(|reason| RestoreError::Unreadable { run: restore.run.to_string(), reason })
+}
+
+async fn of_run(home: &Home, restore: &Restore, cx: &Context) -> Result<Vec<Kept>, RestoreError> {
+    let (stage, run, told) = (restore.stage(), restore.run.as_str(), told(restore)?);
     let mut kept = Vec::new();
-    for SetRecord { data, .. } in &journal.state().data {
-        let look = |source| RestoreError::Look { data: data.clone(), source: Box::new(source) };
+    for set in &told.data {
+        let look = |source| RestoreError::Look { data: set.data.clone(), source: Box::new(source) };
         let one = |kind, name| Kept {
-            run: Some(journal.run().to_owned()),
-            data: data.clone(),
+            run: Some(run.to_owned()),
+            data: set.data.clone(),
             kind,
             name,
             unfinished: stage.is_unfinished(),
             state: words(stage),
         };
-        match kind(home, data)? {
+        match kind(home, &set.data)? {
             DataKind::Postgres(spec) => {
-                let databases = databases(spec, journal, data).await.map_err(look)?;
+                let databases = databases(spec, restore, set).await.map_err(look)?;
                 kept.extend(databases.into_iter().map(|name| one("database", Some(name))));
             }
             DataKind::Volume(spec) => {
                 let folder = folder_of(spec).map_err(look)?;
-                let runs = volume::runs(folder, cx).await.map_err(|error| look(error.into()))?;
-                if runs.iter().any(|run| run.run == journal.run()) {
-                    kept.push(one("folder", Some(trace_of(folder, journal.run()))));
+                if trace(folder, run, cx).await.map_err(look)?.is_some() {
+                    kept.push(one("folder", Some(trace_of(folder, run))));
                 }
             }
             DataKind::Redis(_) if stage.is_unfinished() => kept.push(one("cache", None)),
             DataKind::Redis(_) => {}
         }
     }
-    if let (true, true, Some(set)) = (kept.is_empty(), stage.is_unfinished(), journal.state().data.first()) {
-        let kind = kind(home, &set.data)?.word();
-        let (run, data) = (Some(journal.run().to_owned()), set.data.clone());
+    if let (true, true, Some(set)) = (kept.is_empty(), stage.is_unfinished(), told.data.first()) {
+        let (run, data, kind) = (Some(run.to_owned()), set.data.clone(), kind(home, &set.data)?.word());
         kept.push(Kept { run, data, kind, name: None, unfinished: true, state: words(stage) });
     }
     Ok(kept)
+}
+
+/// What became of each data set of a restore whose kept things are gone now.
+///
+/// # Errors
+/// When its plan cannot be understood.
+pub fn discarded(restore: &Restore) -> Result<Vec<Ended>, RestoreError> {
+    let told = told(restore)?;
+    let beside = told.data.iter().filter(|set| set.kind != DataWord::Redis);
+    Ok(beside.map(|set| Ended::new(&set.data, None)).collect())
+}
+
+/// What became of each data set of a restore that is over: which content is live, and what was set aside for it.
+///
+/// # Errors
+/// When a volume or a server cannot be asked.
+pub async fn ended(home: &Home, restore: &Restore, cx: &Context) -> Result<Vec<Ended>, RestoreError> {
+    let (told, run) = (told(restore)?, restore.run.as_str());
+    let is_finished = restore.stage() == Stage::Finished;
+    let was_finished = restore.state.outcome == Some(Outcome::Succeeded);
+    let mut all = Vec::new();
+    for set in &told.data {
+        let mut one = Ended::new(&set.data, Some(if is_finished { "restored" } else { "former" }));
+        let look = |source| RestoreError::Look { data: set.data.clone(), source: Box::new(source) };
+        match kind(home, &set.data)? {
+            DataKind::Postgres(spec) if !is_finished => {
+                let kept = postgres::restore::kept(spec, run, &all_promoted(set, &swapped(&restore.state))).await;
+                let kept = kept.map_err(|error| look(error.into()))?.into_iter();
+                one.set_aside = kept.map(|name| SetAside::new(&set.data, "database", name)).collect();
+            }
+            DataKind::Volume(spec) if !is_finished => {
+                let folder = folder_of(spec).map_err(look)?;
+                if trace(folder, run, cx).await.map_err(look)?.is_some() {
+                    let name = volume::set_aside(folder, run).display().to_string();
+                    one.set_aside.push(SetAside::new(&set.data, "folder", name));
+                }
+            }
+            DataKind::Redis(_) if was_finished && !is_finished => {
+                (one.live, one.note) = (Some("restored"), Some(way_back(&set.data, &told)));
+            }
+            DataKind::Postgres(_) | DataKind::Volume(_) | DataKind::Redis(_) => {}
+        }
+        all.push(one);
+    }
+    Ok(all)
+}
+
+/// A cache that a finished restore has replaced.
+fn way_back(data: &Name, told: &Told) -> String {
+    let safety_point = told.safety_point;
+    format!(
+        "a cache has no former beside it; what it held then: `drydock restore -f FILE --point {safety_point} --data {data} \
+         --in-place`"
+    )
 }
 
 fn trace_of(folder: &Path, run: &str) -> String {
     folder.join(".drydock").join(run).display().to_string()
 }
 
-async fn databases(
-    spec: &crate::stack::PostgresSpec,
-    journal: &Journal,
-    data: &Name,
-) -> Result<Vec<String>, DataError> {
-    let mut names = postgres::restore::kept(spec, journal.run(), &all_promoted(journal, data)).await?;
+async fn databases(spec: &PostgresSpec, restore: &Restore, set: &SetRecord) -> Result<Vec<String>, DataError> {
+    let run = restore.run.as_str();
+    let mut names = postgres::restore::kept(spec, run, &all_promoted(set, &swapped(&restore.state))).await?;
     let left = postgres::restore::unfinished(spec).await?;
-    let set = journal.state().data.iter().find(|set| set.data == *data);
     let is_ours = |one: &postgres::restore::Unfinished| {
-        let known = set.is_some_and(|set| set.databases.iter().any(|known| known.database == one.database));
-        known && one.run.as_deref() == Some(journal.run())
+        set.databases.iter().any(|known| known.database == one.database) && one.run.as_deref() == Some(run)
     };
     names.extend(left.into_iter().filter(is_ours).map(|one| one.name));
     names.sort();
@@ -151,8 +195,8 @@ fn words(stage: Stage) -> &'static str {
 }
 
 /// Left by runs that have no journal here, such as another stack's, or a restore into databases beside.
-async fn without_journal(set: &DataSet, journals: &[Journal], cx: &Context) -> Result<Vec<Kept>, DataError> {
-    let known = |run: &str| journals.iter().any(|journal| journal.run() == run);
+async fn without_journal(set: &DataSet, restores: &[Restore], cx: &Context) -> Result<Vec<Kept>, DataError> {
+    let known = |run: &str| restores.iter().any(|restore| restore.run.as_str() == run);
     let one = |run, kind, name, unfinished, state| Kept {
         run,
         data: set.name.clone(),
@@ -193,74 +237,4 @@ fn volume_words(stage: volume::Stage) -> &'static str {
         volume::Stage::Undone { .. } => "undone; what had been restored is kept",
         volume::Stage::Discarding { .. } => "cut short while what was kept was removed",
     }
-}
-
-/// Does `step` to everything that `run` has left. The caller holds the exclusive lock: no other restore is under way.
-///
-/// # Errors
-/// `NoSuchRun`; the data set that could not be dealt with.
-pub async fn end(home: &Home, run: &str, step: Step, cx: &Context) -> Result<Vec<Ended>, RestoreError> {
-    let mut journals = all(&home.store).await?;
-    let Some(journal) = journals.iter_mut().find(|journal| journal.run() == run) else {
-        return end_without_journal(home, run, step, cx).await;
-    };
-    match (step, journal.state().stage) {
-        (_, Stage::Discarded) => Err(RestoreError::NoSuchRun { run: run.to_owned() }),
-        (Step::Resume, _) => ending::resume(home, journal, cx).await,
-        (Step::Undo, Stage::Undone) => ending::resume(home, journal, cx).await, // it is undone: say so again
-        (Step::Undo, _) => ending::back(home, journal, cx).await,
-        (Step::Discard, _) => ending::discard(home, journal, cx).await,
-    }
-}
-
-async fn end_without_journal(home: &Home, run: &str, step: Step, cx: &Context) -> Result<Vec<Ended>, RestoreError> {
-    let mut ended = Vec::new();
-    for set in &home.stack.spec.data {
-        let failed = |source: DataError| RestoreError::Mend { data: set.name.clone(), source: Box::new(source) };
-        let live = match &set.kind {
-            DataKind::Volume(spec) if spec.path.is_some() => {
-                let folder = folder_of(spec).map_err(failed)?;
-                let runs = volume::runs(folder, cx).await.map_err(|error| failed(error.into()))?;
-                if !runs.iter().any(|one| one.run == run) {
-                    continue;
-                }
-                volume(folder, &spec.exclude, run, step, cx).await.map_err(|error| failed(error.into()))?
-            }
-            DataKind::Postgres(spec) => {
-                let left = postgres::restore::unfinished(spec).await.map_err(|error| failed(error.into()))?;
-                if !left.iter().any(|one| one.run.as_deref() == Some(run)) {
-                    continue;
-                }
-                postgres::restore::undo(spec).await.map_err(|error| failed(error.into()))?;
-                Some("untouched")
-            }
-            DataKind::Volume(_) | DataKind::Redis(_) => continue,
-        };
-        ended.push(Ended::new(&set.name, live));
-    }
-    if ended.is_empty() { Err(RestoreError::NoSuchRun { run: run.to_owned() }) } else { Ok(ended) }
-}
-
-async fn volume(
-    folder: &Path,
-    exclude: &[String],
-    run: &str,
-    step: Step,
-    cx: &Context,
-) -> Result<Option<&'static str>, volume::VolumeError> {
-    Ok(match step {
-        Step::Resume => Some(match volume::resume(folder, run, exclude, cx).await? {
-            Outcome::New => "restored",
-            Outcome::Former => "former",
-            Outcome::Untouched => "untouched",
-        }),
-        Step::Undo => {
-            volume::undo(folder, run, cx).await?;
-            Some("former")
-        }
-        Step::Discard => {
-            volume::discard_former(folder, run, cx).await?;
-            None
-        }
-    })
 }

@@ -1,33 +1,19 @@
-//! Before anything new begins: what a killed in-place restore has left is brought to its end, so that all data sets are
-//! whole again, the former or the new. Start-up and recovery are one path; nobody has to say how.
+//! Before anything new begins: what killed restores have left on servers and in folders without a journal of their own is
+//! brought to its end, so that all data sets are whole again. Runs that were cut off are the engine's to end.
 
 use super::RestoreError;
-use super::ending;
 use super::in_place::{exclude_of, folder};
 use super::plan::{Part, RestorePlan};
 use crate::context::Context;
 use crate::data::volume::{self, Outcome, Stage};
 use crate::data::{DataError, postgres, redis};
 use crate::point::Home;
-use crate::run::in_place as journals;
+use crate::run::{journal, restores};
 use crate::stack::DataKind;
 
-/// Ends it, and says what was done: first by the journals of whole runs, then what lies about without one.
-pub async fn what_was_left(home: &Home, plan: &RestorePlan, cx: &Context) -> Result<Vec<String>, RestoreError> {
+/// Ends it, and says what was done.
+pub async fn what_was_left(plan: &RestorePlan, cx: &Context) -> Result<Vec<String>, RestoreError> {
     let mut done = Vec::new();
-    for mut journal in journals::all(&home.store).await? {
-        if journal.state().stage.is_unfinished() {
-            for ended in ending::resume(home, &mut journal, cx).await? {
-                let live = ended.live.unwrap_or("former");
-                let run = journal.run();
-                let mut said = format!("{}: the restore {run} was cut short; the {live} content is live", ended.data);
-                for one in &ended.set_aside {
-                    said += &format!("; what it had restored is the {} {}, until --discard {run}", one.kind, one.name);
-                }
-                done.push(said);
-            }
-        }
-    }
     for part in &plan.parts {
         let failed = |source| RestoreError::Mend { data: part.name().clone(), source: Box::new(source) };
         let said = one(part, cx).await.map_err(failed)?;
@@ -39,9 +25,9 @@ pub async fn what_was_left(home: &Home, plan: &RestorePlan, cx: &Context) -> Res
 /// # Errors
 /// `Unfinished` when a run was cut short.
 pub async fn refuse_unfinished(home: &Home) -> Result<(), RestoreError> {
-    let runs = journals::all(&home.store).await?;
-    match runs.iter().find(|journal| journal.state().stage.is_unfinished()) {
-        Some(journal) => Err(RestoreError::Unfinished { run: journal.run().to_owned() }),
+    let restores = restores::all(&*journal::of(&home.stack, &home.store)).await?;
+    match restores.iter().find(|restore| restore.stage().is_unfinished()) {
+        Some(restore) => Err(RestoreError::Unfinished { run: restore.run.to_string() }),
         None => Ok(()),
     }
 }

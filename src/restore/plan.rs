@@ -127,10 +127,6 @@ impl RestorePlan {
         Ok(())
     }
 
-    pub(super) fn of(&self, kind: DataWord) -> impl Iterator<Item = &Part> {
-        self.parts.iter().filter(move |part| part.member.kind == kind)
-    }
-
     /// The data sets in order, by name.
     #[must_use]
     pub fn names(&self) -> Vec<&str> {

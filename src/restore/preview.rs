@@ -7,12 +7,12 @@ use serde::Serialize;
 use super::RestoreError;
 use super::database::{options, spec, target};
 use super::in_place::{exclude_of, folder};
+use super::phases::DatabaseRecord;
 use super::plan::{Part, RestorePlan, Target};
 use crate::context::Context;
 use crate::data::postgres::restore as postgres;
 use crate::data::{DataError, Estimate, redis, volume};
 use crate::point::{DataWord, Home, PointId};
-use crate::run::in_place::DatabaseRecord;
 use crate::stack::{DataKind, Name};
 
 /// For `--dry-run`.

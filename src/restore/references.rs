@@ -4,14 +4,15 @@
 
 use super::RestoreError;
 use super::error::Left;
+use super::phases::DatabaseRecord;
 use super::plan::RestorePlan;
 use super::report::ComparedReference;
 use crate::context::Context;
 use crate::data::references::{Checked, ReferenceError, compare_gaps};
 use crate::data::{Comparison, postgres, references};
+use crate::failure::{Category, Failure};
 use crate::point::{Home, PointId, PointRecord, document};
 use crate::repository::TreeId;
-use crate::run::in_place::DatabaseRecord;
 use crate::stack::{DataKind, Name, PostgresSpec, Reference};
 
 /// What rows and files are looked at.
@@ -31,6 +32,18 @@ pub struct Failed {
 }
 
 impl Failed {
+    pub fn reference(&self) -> &'static str {
+        self.reference
+    }
+
+    pub fn category(&self) -> Category {
+        self.source.category()
+    }
+
+    pub fn hint(&self) -> Option<String> {
+        self.source.hint()
+    }
+
     pub fn told(self, run: String, safety_point: Option<PointId>, left: Left) -> RestoreError {
         let (reference, source) = (self.reference, Box::new(self.source));
         RestoreError::References { reference, run, safety_point, left, source }
@@ -41,12 +54,7 @@ impl Look<'_> {
     /// Compares every reference of which a data set is restored.
     pub async fn compare(&self, cx: &Context) -> Result<Vec<ComparedReference>, Failed> {
         let mut compared = Vec::new();
-        let is_restored = |name: &Name| self.plan.parts.iter().any(|part| part.name() == name);
-        let touched = |reference: &&Reference| {
-            let pair = reference.pair();
-            is_restored(&pair.database) || is_restored(&pair.volume)
-        };
-        let references: Vec<&Reference> = self.home.stack.spec.references.iter().filter(touched).collect();
+        let references = self.touched();
         if references.is_empty() {
             return Ok(compared);
         }
@@ -63,6 +71,16 @@ impl Look<'_> {
             });
         }
         Ok(compared)
+    }
+
+    /// Those of which a data set is restored.
+    fn touched(&self) -> Vec<&Reference> {
+        let is_restored = |name: &Name| self.plan.parts.iter().any(|part| part.name() == name);
+        let touched = |reference: &&Reference| {
+            let pair = reference.pair();
+            is_restored(&pair.database) || is_restored(&pair.volume)
+        };
+        self.home.stack.spec.references.iter().filter(touched).collect()
     }
 
     async fn one(

@@ -7,11 +7,11 @@
 mod decide;
 mod engine;
 mod event;
-pub mod in_place;
 pub mod journal;
 mod leaders;
 mod lease;
 mod plan;
+pub mod restores;
 mod state;
 mod step;
 mod stop;

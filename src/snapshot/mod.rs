@@ -25,6 +25,7 @@ use jiff::Timestamp;
 use crate::context::Context;
 use crate::point::{Home, PointId, PointRecord};
 use crate::repository::{RepositoryError, SnapshotId, Writer, WriterOptions};
+use crate::run::{journal, restores};
 
 use hooks::Hooks;
 use prepare::Databases;
@@ -145,8 +146,8 @@ async fn heal(home: &Home) -> Result<(), SnapshotError> {
 /// # Errors
 /// `Mixture` while one is open.
 pub async fn refuse_mixture(home: &Home) -> Result<(), SnapshotError> {
-    match crate::run::in_place::open(&home.store).await?.first() {
-        Some(journal) => Err(SnapshotError::Mixture { run: journal.run().to_owned() }),
+    match restores::mixed(&*journal::of(&home.stack, &home.store)).await?.first() {
+        Some(run) => Err(SnapshotError::Mixture { run: run.to_string() }),
         None => Ok(()),
     }
 }

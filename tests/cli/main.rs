@@ -4,6 +4,7 @@
 mod support;
 
 mod clock;
+mod deaths;
 mod evidence;
 mod halfway;
 mod heal;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use drydock::run::{Entry, Event, Outcome, Phase, Plan, PlannedStep, StepKind};
 use serde_json::{Value, json};
 
 use crate::world::World;
@@ -121,27 +122,57 @@ fn points_are_found_and_kept_by_the_tags_that_people_gave_them() {
     );
 }
 
+/// A journal of a run that has succeeded, as a file beside the repository.
+fn journal(operation: &str, step: &str, parameters: Value) -> String {
+    let step = PlannedStep { name: step.into(), kind: StepKind::Reversible, parameters };
+    let phase = Phase { name: step.name.clone(), steps: vec![step.clone()] };
+    let plan = Plan::new(operation, &"shop".parse().unwrap(), vec![phase]);
+    let events = [
+        Event::Accepted { digest: plan.digest(), plan, by: "root@papg-0".into(), tool: "drydock 0.1.0".into() },
+        Event::Adopted { holder: "PID 7 on papg-0".into(), token: 3, tool: "drydock 0.1.0".into() },
+        Event::Intended { step: step.name.clone(), attempt: 1 },
+        Event::Applied { step: step.name.clone(), output: Value::Null },
+        Event::Verified { step: step.name.clone() },
+        Event::Finished { outcome: Outcome::Succeeded },
+    ];
+    let time = "2026-01-01T00:00:00Z".parse().unwrap();
+    let lines = (0..).zip(events).map(|(n, event)| serde_json::to_string(&Entry::new(n, time, event)).unwrap() + "\n");
+    lines.collect()
+}
+
 #[test]
 fn forget_removes_the_journals_of_restores_that_are_over_but_for_the_newest() {
     let world = World::new("journals", FILES);
     world.write("files/a", "a");
-    let journal = include_str!("../fixtures/formats/run-journal-1.jsonl");
-    let entries: Vec<&str> = journal.lines().collect();
+    let told = json!({"point": "0011223344556677", "safetyPoint": "8899aabbccddeeff", "roles": false, "allowGaps": false,
+                      "data": [{"data": "files", "kind": "volume"}]});
+    let exchanged = journal("restore", "exchange:files", told);
+    let write = |run: &str, text: &str| world.write(&format!("store/runs/{run}.jsonl"), text);
     for n in 0..103 {
-        for (number, entry) in entries.iter().enumerate() {
-            world.write(&format!("store/runs/restore-shop-{n:06}/{number:06}.json"), entry);
-        }
+        let run = format!("restore-shop-{n:06}");
+        write(&run, &exchanged);
+        write(
+            &format!("restore-discard-shop-{n:06}"),
+            &journal("restore-discard", "discard:files", json!({"run": run})),
+        );
     }
+    write("restore-shop-200000", &exchanged); // what it replaced is kept
     // Whose removal was cut short.
-    std::fs::remove_file(world.path("store/runs/restore-shop-000001/000000.json")).unwrap();
-    assert_eq!(world.json(&["restore", "--list"])["kept"], json!([]));
+    write("restore-discard-shop-1", &journal("restore-discard", "discard:files", json!({"run": "restore-shop-gone"})));
+    assert_eq!(world.json(&["restore", "--list"])["kept"], json!([]), "nothing of it is there");
     assert_eq!(world.run(&["snapshot"]).code, 0);
-    let old: Vec<String> = (0..3).map(|n| format!("restore-shop-{n:06}")).collect();
+    let mut old: Vec<String> =
+        (0..3).flat_map(|n| ["restore", "restore-discard"].map(|word| format!("{word}-shop-{n:06}"))).collect();
+    old.push("restore-discard-shop-1".into());
     assert_eq!(world.json(&["forget", "--keep-last", "1", "--dry-run"])["journals"], json!(old));
     let forgot = world.run(&["forget", "--keep-last", "1"]);
-    assert!(forgot.code == 0 && forgot.stdout.contains("3 journals of old restores removed"), "{}", forgot.stdout);
-    let entry = |n: u32| world.path(&format!("store/runs/restore-shop-{n:06}/000000.json"));
-    assert!((0..3).all(|n| !entry(n).exists()) && (3..103).all(|n| entry(n).is_file()));
+    assert!(forgot.code == 0 && forgot.stdout.contains("7 journals of old restores removed"), "{}", forgot.stdout);
+    let is_there = |run: &str| world.path(&format!("store/runs/{run}.jsonl")).exists();
+    assert!(!old.iter().any(|run| is_there(run)));
+    for word in ["restore", "restore-discard"] {
+        assert!((3..103).all(|n| is_there(&format!("{word}-shop-{n:06}"))));
+    }
+    assert!(is_there("restore-shop-200000"));
     assert_eq!(world.json(&["forget", "--keep-last", "1"])["journals"], json!([]));
 }
 

@@ -153,11 +153,6 @@ fn rows(json: &Value) -> Vec<(String, String)> {
 #[test]
 fn runs_are_listed_newest_first_each_with_what_became_of_it() {
     let world = eventful("runs");
-    // An in-place restore of an older drydock, a folder of entries of another format, is none of these.
-    let old = include_str!("../fixtures/formats/run-journal-1.jsonl");
-    for (n, line) in old.lines().enumerate() {
-        world.write(&format!("store/runs/restore-shop-20260101t000000z-0000000a/{n:06}.json"), line);
-    }
     let expected = [
         ("restore-shop-20261123t100000z-1a2b3c4d", "waiting"),
         ("snapshot-shop-20261123t021500z-nightly", "cut-off"),

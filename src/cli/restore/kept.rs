@@ -7,12 +7,12 @@ use std::time::Duration;
 use crate::cli::Done;
 use crate::cli::confirm::confirm;
 use crate::cli::output::Shown;
-use crate::cli::report::Failed;
 use crate::cli::session::Session;
 use crate::cli::table::Table;
 use crate::failure::Category;
-use crate::repository::{Lock, LockKind};
-use crate::restore::kept::{self, Ended, Kept, Step};
+use crate::operation::{EndRestore, With, end_restore};
+use crate::restore::kept::{self, Ended, Kept};
+use crate::run::Stop;
 
 #[derive(Serialize)]
 struct List {
@@ -51,21 +51,20 @@ struct Result {
     data: Vec<Ended>,
 }
 
-pub async fn end(run: &str, step: Step, yes: bool, wait: Duration, session: &Session) -> Done {
+pub async fn end(run: &str, step: EndRestore, yes: bool, wait: Duration, session: &Session) -> Done {
     let home = session.home().await?;
     let what = match step {
-        Step::Resume => None,
-        Step::Undo => Some(format!("the former content that {run} has replaced will be live again")),
-        Step::Discard => Some(discarded(run, &kept::list(&home, &session.cx).await?)),
+        EndRestore::Resume => None,
+        EndRestore::Undo => Some(format!("the former content that {run} has replaced will be live again")),
+        EndRestore::Discard => Some(discarded(run, &kept::list(&home, &session.cx).await?)),
     };
     if let Some(what) = what {
         confirm(&what, home.stack.name.as_str(), yes, &session.cx).await?;
     }
     session.show_progress();
-    let work = async |_: &Lock| -> std::result::Result<Vec<Ended>, Failed> {
-        Ok(kept::end(&home, run, step, &session.cx).await?)
-    };
-    let data = home.locked(LockKind::Exclusive, wait, &session.cx, work).await?;
+    let (stop, say) = (Stop::of(&session.cx.cancel), session.says());
+    let with = With { wait, stop: &stop, cx: &session.cx, say: &say };
+    let data = end_restore(&home, run, step, with).await?;
     session.print(&Result { run: run.to_owned(), data })
 }
 

@@ -16,10 +16,11 @@ use super::lock_wait::LockWait;
 use super::report::Failed;
 use super::session::Session;
 use crate::failure::Category;
+use crate::operation::{EndRestore, Request, RestoreRequest, learned};
 use crate::point::{Home, PointId, load};
 use crate::repository::{Lock, LockKind};
-use crate::restore::kept::Step;
-use crate::restore::{Options, Report, RestorePlan, Target, plan, preview as look, restore};
+use crate::restore::{Options, Report, RestorePlan, Target, mended, plan, preview as look, restore};
+use crate::run::RunId;
 use crate::stack::{DataKind, Name, Stack};
 
 /// Bring a recovery point back, or a part of it, and compare it with what was recorded
@@ -114,8 +115,9 @@ pub async fn run(args: &Args, session: &Session) -> Done {
 }
 
 impl Manage {
-    fn step(&self) -> Option<(&str, Step)> {
-        let named = [(&self.resume, Step::Resume), (&self.undo, Step::Undo), (&self.discard, Step::Discard)];
+    fn step(&self) -> Option<(&str, EndRestore)> {
+        let named =
+            [(&self.resume, EndRestore::Resume), (&self.undo, EndRestore::Undo), (&self.discard, EndRestore::Discard)];
         named.into_iter().find_map(|(run, step)| Some((run.as_deref()?, step)))
     }
 }
@@ -132,17 +134,33 @@ async fn bring_back(args: &Args, point: &str, session: &Session) -> Done {
         confirm(&what, home.stack.name.as_str(), args.yes, &session.cx).await?;
     }
     session.show_progress();
+    if plan.target == Target::InPlace {
+        return replace(args, plan, &home, session).await;
+    }
     let work = async |_: &Lock| -> Result<Report, Failed> {
         // Looked at again: meanwhile somebody may have pruned. The point is the one that was confirmed.
         let plan = planned(args, &plan.point.to_string(), &home, session).await?;
         Ok(restore(&home, &plan, &session.cx).await?)
     };
-    // In place nobody may take a recovery point while what is live is a mixture.
-    let kind = if plan.target == Target::InPlace { LockKind::Exclusive } else { LockKind::Shared };
-    let report = home.locked(kind, args.lock.lock_wait, &session.cx, work).await?;
-    session.print(&report)?;
+    let report = home.locked(LockKind::Shared, args.lock.lock_wait, &session.cx, work).await?;
+    told(&report, &plan.target, session)
+}
+
+/// In place, as a run.
+async fn replace(args: &Args, plan: RestorePlan, home: &Home, session: &Session) -> Done {
+    let RestorePlan { point, target, options, .. } = plan;
+    let asked = RestoreRequest { point, data: args.data.clone(), target: target.clone(), options };
+    let led = session.lead(home, Request::Restore(Box::new(asked)), args.lock.lock_wait).await?;
+    let former: Vec<RunId> = led.former.iter().map(|one| one.run.clone()).collect();
+    let mut report = learned(led, home, &session.cx).await?;
+    report.mended = [mended(home, &former, &session.cx).await?, report.mended].concat();
+    told(&report, &target, session)
+}
+
+fn told(report: &Report, target: &Target, session: &Session) -> Done {
+    session.print(report)?;
     if !report.holds() {
-        return Err(report::differs(&report, &plan.target));
+        return Err(report::differs(report, target));
     }
     Ok(ExitCode::from(report.warns().then_some(Category::Warnings).map_or(0, Category::exit_code)))
 }

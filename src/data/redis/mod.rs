@@ -25,6 +25,6 @@ pub use error::RedisError;
 pub use manifest::{DatabaseRecord, Digest, FORMAT_VERSION, FunctionsRecord, Manifest, RdbFile};
 pub use restore::{
     Prepared, RestoreOptions, RestorePreview, Restored, Sandbox, SandboxNeeds, plan_restore, prepare, restore,
-    sandbox_needs, undo,
+    sandbox_needs, settle, undo,
 };
 pub use stored::compare_rdb;

@@ -4,23 +4,23 @@ use crate::context::Context;
 use crate::data::{DataError, postgres, volume};
 use crate::finding::Finding;
 use crate::point::store_spec;
-use crate::run::in_place;
+use crate::run::{journal, restores};
 use crate::stack::{DataKind, DataSet, Stack};
 
 /// Runs by their journals; the store's own findings say when it cannot be asked.
 pub async fn look(stack: &Stack) -> Vec<Finding> {
     let Ok(spec) = store_spec(stack) else { return Vec::new() };
     let Ok(store) = crate::storage::open(&spec).await else { return Vec::new() };
-    let journals = match in_place::all(&store).await {
-        Ok(journals) => journals,
+    let restores = match restores::all(&*journal::of(stack, &store)).await {
+        Ok(restores) => restores,
         Err(error) => return vec![super::home::problem("what in-place restores have left cannot be told", &error)],
     };
-    let unfinished = journals.iter().filter(|journal| journal.state().stage.is_unfinished());
+    let unfinished = restores.iter().filter(|restore| restore.stage().is_unfinished());
     unfinished
-        .map(|journal| {
-            let run = journal.run();
+        .map(|restore| {
+            let run = &restore.run;
             let fix = format!("`drydock restore -f FILE --resume {run}`, or `--undo {run}`");
-            if journal.state().stage.is_mixed() {
+            if restore.stage().is_mixed() {
                 let detail =
                     format!("what is live may be a mixture: the in-place restore {run} was cut short, or is under way");
                 Finding::problem("restores", detail, fix)

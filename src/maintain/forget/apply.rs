@@ -5,7 +5,7 @@ use super::plan::ForgetPlan;
 use crate::context::Context;
 use crate::point::{Home, PointError};
 use crate::repository::RepositoryError;
-use crate::run::in_place;
+use crate::run::journal;
 
 /// Removes the dropped points' snapshots, each point before its members, then leftovers. What it does not come to is
 /// whole, or a leftover that the next run drops. The data itself goes with `prune`. Journals of runs that are over go last.
@@ -14,7 +14,11 @@ use crate::run::in_place;
 /// When the store refuses; `Cancelled` between two points.
 pub async fn apply(home: &Home, plan: &ForgetPlan, cx: &Context) -> Result<(), ForgetError> {
     points(home, plan, cx).await?;
-    Ok(in_place::remove(&home.store, &plan.journals, cx.clock.now()).await?)
+    let journals = journal::of(&home.stack, &home.store);
+    for run in &plan.journals {
+        journals.remove(run).await?;
+    }
+    Ok(())
 }
 
 async fn points(home: &Home, plan: &ForgetPlan, cx: &Context) -> Result<(), PointError> {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::point::{Point, PointId, Points, State};
 use crate::repository::SnapshotId;
 use crate::repository::forget::{Candidate, Policy, decide};
+use crate::run::RunId;
 use crate::stack::{Name, Retention, Tags};
 
 /// The fate of every recovery point and leftover.
@@ -24,7 +25,7 @@ pub struct ForgetPlan {
     /// Damaged snapshots; while there are any, leftovers stay, because one of these may be their point.
     pub unreadable: Vec<SnapshotId>,
     /// Runs that are over long since, and whose journals go.
-    pub journals: Vec<String>,
+    pub journals: Vec<RunId>,
 }
 
 /// What becomes of a recovery point.

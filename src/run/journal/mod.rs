@@ -101,25 +101,17 @@ fn json(entry: &Entry) -> Vec<u8> {
     serde_json::to_vec(entry).expect("an entry has only names, texts and numbers")
 }
 
-/// The first format that is the engine's; in-place restores of older programs wrote the one before.
-const FIRST_VERSION: u32 = 2;
-
-/// What an entry's format is, whatever else is in it.
-fn version(json: &[u8]) -> Result<u32, String> {
+/// The entry in `json`; the version is looked at first, because what is newer cannot be understood otherwise.
+fn parse(json: &[u8]) -> Result<Entry, String> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Version {
         format_version: u32,
     }
     let Version { format_version } = serde_json::from_slice(json).map_err(|e| e.to_string())?;
-    Ok(format_version)
-}
-
-/// The entry in `json`; the version is looked at first, because what is newer cannot be understood otherwise.
-fn parse(json: &[u8]) -> Result<Entry, String> {
-    let (found, known) = (version(json)?, super::event::FORMAT_VERSION);
-    if found > known {
-        return Err(format!("it has format version {found}, this program knows {known}"));
+    if format_version > super::event::FORMAT_VERSION {
+        let known = super::event::FORMAT_VERSION;
+        return Err(format!("it has format version {format_version}, this program knows {known}"));
     }
     serde_json::from_slice(json).map_err(|e| e.to_string())
 }

@@ -8,10 +8,9 @@ use jiff::Timestamp;
 
 use super::super::RunError;
 use super::super::event::Entry;
-use super::super::in_place;
 use super::super::plan::RunId;
 use super::recent::{self, KINDS};
-use super::{FIRST_VERSION, FOLDER, Journal, Journals, json, parse, version};
+use super::{FOLDER, Journal, Journals, json, parse};
 use crate::stack::Name;
 use crate::storage::{Created, ObjectMeta, SharedStore, StorageError};
 
@@ -36,19 +35,11 @@ impl ObjectJournals {
         Self { store }
     }
 
-    async fn is_of_former_format(&self, run: &RunId) -> Result<bool, RunError> {
-        match self.store.get(&key(run, 0)).await {
-            Ok(json) => Ok(version(&json).is_ok_and(|version| version < FIRST_VERSION)),
-            Err(source) => Err(RunError::Store { run: run.to_string(), source }),
-        }
-    }
-
     /// The runs whose ids begin with `prefix`.
     async fn listed(&self, prefix: &str) -> Result<Vec<RunId>, RunError> {
         let listed = self.store.list(&format!("{FOLDER}{prefix}")).await.map_err(|source| RunError::List { source })?;
         let first = |meta: &ObjectMeta| Some(meta.key.strip_prefix(FOLDER)?.strip_suffix("/000000.json")?.to_owned());
-        let others = |run: &String| !run.starts_with(in_place::PREFIX);
-        Ok(listed.iter().filter_map(first).filter(others).filter_map(|run| run.parse().ok()).collect())
+        Ok(listed.iter().filter_map(first).filter_map(|run| run.parse().ok()).collect())
     }
 
     async fn keys(&self, run: &RunId) -> Result<Vec<String>, RunError> {
@@ -111,12 +102,8 @@ impl Journals for ObjectJournals {
             Ok(json) => parse(&json).map_err(|reason| damaged(format!("{key}: {reason}"))),
             Err(source) => Err(RunError::Store { run: run.to_string(), source }),
         });
-        let entries: Result<Vec<Entry>, RunError> = read.buffered(READERS).try_collect().await;
-        match entries {
-            // What an older drydock's in-place restore has left is no run of the engine's, and not damaged either.
-            Err(RunError::Damaged { .. }) if self.is_of_former_format(run).await? => Ok(None),
-            entries => entries.map(Some),
-        }
+        let entries: Vec<Entry> = read.buffered(READERS).try_collect().await?;
+        Ok(Some(entries))
     }
 
     async fn list(&self) -> Result<Vec<RunId>, RunError> {

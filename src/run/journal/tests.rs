@@ -171,23 +171,6 @@ async fn a_gap_or_a_newer_entry_is_refused() {
     assert!(said.contains("it has format version 3, this program knows 2"), "{said}");
 }
 
-#[tokio::test]
-async fn what_an_older_drydocks_restore_has_left_is_no_run_and_no_damage() {
-    let (folder, both) = both().await;
-    let text = include_str!("../../../tests/fixtures/formats/run-journal-1.jsonl");
-    let id = run("restore-shop-20260101t000000z-0000000a");
-    for place in ["store", "local"] {
-        let entries = folder.path().join(place).join(FOLDER).join(id.as_str());
-        std::fs::create_dir_all(&entries).unwrap();
-        for (n, line) in text.lines().enumerate() {
-            std::fs::write(entries.join(format!("{n:06}.json")), line).unwrap();
-        }
-    }
-    for journals in both {
-        assert_eq!(journals.read(&id).await.unwrap(), None);
-    }
-}
-
 #[test]
 fn the_committed_journal_of_format_2_is_read_and_written_for_ever() {
     let text = include_str!("../../../tests/fixtures/formats/run-journal-2.jsonl");

@@ -67,6 +67,19 @@ pub async fn kept(spec: &PostgresSpec, run: &str, promoted: &[Promoted]) -> Resu
     Ok(formers.chain(aside).filter(|name| there.contains_key(name)).collect())
 }
 
+/// The databases of `promoted` that are there under their live names.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub async fn live(spec: &PostgresSpec, promoted: &[Promoted]) -> Result<Vec<String>, RestoreError> {
+    if promoted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let session = server::maintenance(&Server::new(spec)?, &[]).await?;
+    let there = server::databases(&session).await?;
+    Ok(promoted.iter().map(|one| one.database.clone()).filter(|name| there.contains_key(name)).collect())
+}
+
 /// Drops what [`kept`] lists. There is no way back from it.
 ///
 /// # Errors

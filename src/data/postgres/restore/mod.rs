@@ -37,7 +37,7 @@ mod verify;
 mod work;
 
 pub use error::{Refusal, RestoreError};
-pub use former::{Promoted, bring_back, drop_kept, kept};
+pub use former::{Promoted, bring_back, drop_kept, kept, live};
 pub use marker::{Stage, beside};
 pub use options::{
     Action, Observer, PlannedDatabase, PlannedExtension, RestoreOptions, RestorePreview, Restored, RestoredDatabase,

@@ -162,7 +162,7 @@ pub async fn restore(
 ) -> Result<Restored, RedisError> {
     let prepared = prepare(repository, tree, spec, options, cx).await?;
     let mut restored = prepared.hand_over(cx).await?;
-    restored.warnings.extend(prepared.settle(cx).await);
+    restored.warnings.extend(settle(spec, cx).await);
     Ok(restored)
 }
 
@@ -195,21 +195,21 @@ impl Prepared {
         }
         Ok(Restored { comparison, expired_keys, acl_users: users.set, warnings: Vec::new() })
     }
+}
 
-    /// Waits until what was handed over lies on the server's own disk, as far as it keeps anything there; cancelled, it
-    /// waits no longer. Returns what a person must know: why a restart would bring the former data back.
-    pub async fn settle(&self, cx: &Context) -> Vec<String> {
-        let look = async {
-            let mut connection = Endpoint::new(&self.spec)?.connect().await?;
-            settle::on_disk(&mut connection).await
-        };
-        match until_cancelled(cx, look).await {
-            Ok(warnings) => warnings,
-            Err(error) => vec![format!(
-                "it is not known whether the restored data lies on the server's disk ({error}): if not, a restart brings the \
-                 former data back; `BGSAVE`, or `BGREWRITEAOF` where it keeps an append-only file"
-            )],
-        }
+/// Waits until what was handed over lies on the server's own disk, as far as it keeps anything there; cancelled, it waits no
+/// longer. Returns what a person must know: why a restart would bring the former data back.
+pub async fn settle(spec: &RedisSpec, cx: &Context) -> Vec<String> {
+    let look = async {
+        let mut connection = Endpoint::new(spec)?.connect().await?;
+        settle::on_disk(&mut connection).await
+    };
+    match until_cancelled(cx, look).await {
+        Ok(warnings) => warnings,
+        Err(error) => vec![format!(
+            "it is not known whether the restored data lies on the server's disk ({error}): if not, a restart brings the \
+             former data back; `BGSAVE`, or `BGREWRITEAOF` where it keeps an append-only file"
+        )],
     }
 }
 

@@ -1,0 +1,286 @@
+//! An in-place restore of a database, a folder and a cache, killed (SIGKILL) around every entry of its journal that says
+//! that something is about to happen or has happened: generated from the plan. Whoever comes next takes all of it back, or
+//! goes on to the end; judged by pg_dump, diff and DEBUG DIGEST.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use drydock::context::Context;
+use drydock::operation::{journals, run_id};
+use drydock::point::{Home, load};
+use drydock::restore::{Options, Target, Work, phases, plan};
+use drydock::run::{Engine, Entry, Event, Journal, Lease, Plan, RunError, RunId, Scope, State, Stop};
+use drydock::stack::Stack;
+use serde_json::{Value, json};
+
+use crate::support::postgres::Postgres;
+use crate::support::redis::Redis;
+use crate::support::run;
+use crate::world::World;
+
+/// Names the document, the run and the instant of death to the process that dies.
+const LIFE: &str = "DRYDOCK_TEST_LIFE";
+
+/// Kills its own process before or after the entry of a number is stored.
+struct Mortal {
+    journal: Box<dyn Journal>,
+    dies: (u64, bool),
+}
+
+#[async_trait]
+impl Journal for Mortal {
+    fn run(&self) -> &RunId {
+        self.journal.run()
+    }
+
+    async fn append(&mut self, entry: &Entry) -> Result<(), RunError> {
+        let (number, stored) = self.dies;
+        if entry.number == number && !stored {
+            die();
+        }
+        self.journal.append(entry).await?;
+        if entry.number == number {
+            die();
+        }
+        Ok(())
+    }
+}
+
+fn die() -> ! {
+    let own = std::process::id().to_string();
+    Command::new("kill").args(["-KILL", &own]).status().ok();
+    unreachable!("SIGKILL is not survived")
+}
+
+/// Not a test of its own: what the tests below begin as a process, to die.
+#[test]
+#[ignore = "a process of the tests beside it"]
+fn a_life() {
+    let Ok(life) = std::env::var(LIFE) else { return };
+    let life: Value = serde_json::from_str(&life).unwrap();
+    let text = |key: &str| life[key].as_str().unwrap().to_owned();
+    let dies = (life["number"].as_u64().unwrap(), life["stored"].as_bool().unwrap());
+    let run: RunId = text("run").parse().unwrap();
+    let live = move || live(&life, &run, dies);
+    // As much of a stack as a program's first thread has.
+    std::thread::Builder::new().stack_size(8 << 20).spawn(live).unwrap().join().unwrap();
+}
+
+fn live(life: &Value, run: &RunId, dies: (u64, bool)) {
+    let text = |key: &str| life[key].as_str().unwrap().to_owned();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let home = Home::open(Stack::load(text("document").as_ref()).unwrap()).await.unwrap();
+        let cx = Context::default();
+        let lease = Lease::acquire(&home.store, Scope::Act, run.as_str(), Duration::ZERO, &cx, |_| ()).await.unwrap();
+        let journals = journals(&home);
+        let is_fresh = life["fresh"] == true;
+        let (journal, state) = if is_fresh {
+            let points = load(&home.repository, &home.stack.name).await.unwrap();
+            let point = points.find(&text("point"), cx.clock.now()).unwrap();
+            let asked = plan(&home.stack, point, &[], Target::InPlace, Options::default(), run.to_string()).unwrap();
+            let plan = Plan::new("restore", &home.stack.name, phases(&home, &asked, &cx).await.unwrap());
+            let event =
+                Event::Accepted { digest: plan.digest(), plan, by: "a test".into(), tool: drydock::TOOL.into() };
+            let first = Entry::new(0, cx.clock.now(), event);
+            let journal = journals.begin(run, &first).await.unwrap().unwrap();
+            (journal, State::begin(&first).unwrap())
+        } else {
+            let (entries, journal) = journals.open(run).await.unwrap().unwrap();
+            (journal, State::of(&entries).unwrap())
+        };
+        let work = Work::new(&home, run, &state.plan, Duration::ZERO, is_fresh).unwrap();
+        let stop = Stop::of(&cx.cancel);
+        let engine = Engine::new(Box::new(Mortal { journal, dies }), state, &work, &stop, &cx);
+        engine.adopt(lease.holder(), lease.token()).await.unwrap();
+        let ended = if is_fresh { engine.finish().await } else { engine.settle("a test").await };
+        panic!("it was to die at {dies:?}, and ended with {ended:?}");
+    });
+}
+
+/// A database, a folder and a cache, damaged since their point.
+struct Shop {
+    world: World,
+    postgres: Postgres,
+    redis: Redis,
+    point: String,
+    /// What the point holds, and what was live before the restore.
+    truth: Live,
+    former: Live,
+    damages: u32,
+}
+
+#[derive(Debug, PartialEq, Eq, Clone)]
+struct Live {
+    dump: String,
+    files: String,
+    digest: String,
+}
+
+impl Shop {
+    fn new(name: &str) -> Self {
+        let (postgres, redis) = (Postgres::start("15"), Redis::start_with("7.0", &["--repl-diskless-sync-delay", "0"]));
+        postgres.create_database("shop");
+        postgres.psql(
+            "shop",
+            "create table items (id int primary key, name text); \
+             insert into items select n, 'item ' || n from generate_series(1, 500) n",
+        );
+        redis.cli(&["debug", "populate", "300", "key", "50"]);
+        let spec = format!(
+            "  data:\n  - {{name: cache, redis: {{host: 127.0.0.1, port: {}}}}}\n  - {{name: files, volume: {{path: files}}}}\n  \
+             - {{name: db, postgres: {{host: 127.0.0.1, port: {}, database: shop, user: postgres}}}}\n",
+            redis.port, postgres.port
+        );
+        let world = World::new(name, &spec);
+        world.write("files/a", "point");
+        world.write("files/deep/b", vec![7; 100_000]);
+        let point = world.json(&["snapshot"])["point"]["id"].as_str().unwrap().to_owned();
+        let nothing = Live { dump: String::new(), files: String::new(), digest: String::new() };
+        let mut shop = Self { world, postgres, redis, point, truth: nothing.clone(), former: nothing, damages: 0 };
+        shop.truth = shop.live();
+        shop
+    }
+
+    /// By tools that are not drydock's.
+    fn live(&self) -> Live {
+        let mut tar = Command::new("tar");
+        tar.args(["-c", "--sort=name", "--exclude=./.drydock", "-C"]).arg(self.world.path("files")).arg(".");
+        let sum = format!("{tar:?} | sha256sum").replace('"', "'");
+        Live {
+            dump: self.postgres.pg_dump("shop", &[]),
+            files: run(Command::new("sh").args(["-c", &sum])),
+            digest: self.redis.digest(),
+        }
+    }
+
+    /// Something is live that is neither the point nor what was live the last time.
+    fn damage(&mut self) {
+        self.damages += 1;
+        let n = self.damages.to_string();
+        self.postgres
+            .psql("shop", &format!("delete from items where id % 3 = 0; update items set name = 'former {n}'"));
+        self.redis.cli(&["set", "former", &n]);
+        self.world.write("files/a", format!("former {n}"));
+        std::fs::remove_file(self.world.path("files/deep/b")).ok();
+        self.former = self.live();
+    }
+
+    /// A process that dies around the entry.
+    fn life(&self, run: &RunId, fresh: bool, (number, stored): (u64, bool)) {
+        let life = json!({"document": self.world.path("stack.yaml"), "run": run, "point": self.point, "fresh": fresh,
+                          "number": number, "stored": stored});
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--ignored", "--exact", "deaths::a_life", "--nocapture"]).env(LIFE, life.to_string());
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        use std::os::unix::process::ExitStatusExt;
+        let said = || format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.signal(), Some(9), "at {number}, stored {stored}: {}", said());
+    }
+
+    fn restore(&self) -> RunId {
+        run_id("restore", &"shop".parse().unwrap(), std::time::SystemTime::now().try_into().unwrap())
+    }
+
+    /// The entries of the run's journal, as they lie on the disk.
+    fn entries(&self, run: &str) -> Vec<Entry> {
+        let text = std::fs::read_to_string(self.world.path(&format!("store/runs/{run}.jsonl"))).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Around every entry of an undisturbed run that says that a step begins or has happened: before and after each.
+    fn deaths(&mut self) -> Vec<(u64, bool, String)> {
+        self.damage();
+        let report = self.world.json(&["restore", "--point", &self.point, "--in-place", "--yes"]);
+        assert_eq!(self.live(), self.truth);
+        let run = report["run"].as_str().unwrap().to_owned();
+        let entries = self.entries(&run);
+        self.world.json(&["restore", "--discard", &run, "--yes"]);
+        let word = |entry: &Entry| match &entry.event {
+            Event::Intended { step, .. } | Event::Applied { step, .. } => Some(step.clone()),
+            _ => None,
+        };
+        let all = entries.iter().filter_map(|entry| Some((entry.number, word(entry)?)));
+        all.flat_map(|(number, step)| [(number, false, step.clone()), (number, true, step)]).collect()
+    }
+
+    fn nothing_is_left(&self, run: &RunId) {
+        self.world.json(&["restore", "--discard", run.as_str(), "--yes"]);
+        let databases = "select string_agg(datname, ' ') from pg_database where datname like 'shop%'";
+        assert_eq!(self.postgres.psql("postgres", databases), "shop");
+        assert!(!self.world.path("files/.drydock").exists());
+        assert_eq!(self.world.json(&["restore", "--list"])["kept"], json!([]));
+        let info = self.redis.cli(&["info", "replication"]);
+        assert!(info.contains("role:master"), "{info}");
+    }
+}
+
+#[test]
+fn killed_around_any_entry_a_restore_is_taken_back_whole() {
+    let mut shop = Shop::new("deaths-undo");
+    let deaths = shop.deaths();
+    assert_eq!(deaths.len(), 4 * 9, "{deaths:?}");
+    for (number, stored, step) in deaths {
+        let instant = format!("{step}, entry {number}, stored: {stored}");
+        shop.damage();
+        let run = shop.restore();
+        shop.life(&run, true, (number, stored));
+        // Nothing is asked of its disk before all of it is live: from there on a cache is not taken back by itself.
+        let is_all_live =
+            step.starts_with("settle:") && number_is_intended(&shop.entries(run.as_str()), &step).is_some();
+        shop.world.json(&["restore", "--undo", run.as_str(), "--yes"]);
+        let digest = if is_all_live { &shop.truth.digest } else { &shop.former.digest };
+        let expected = Live { digest: digest.clone(), ..shop.former.clone() };
+        assert_eq!(shop.live(), expected, "{instant}");
+        shop.nothing_is_left(&run);
+    }
+}
+
+/// The number of the entry that says that the step begins.
+fn number_is_intended(entries: &[Entry], step: &str) -> Option<u64> {
+    let is_it = |entry: &&Entry| matches!(&entry.event, Event::Intended { step: of, .. } if of == step);
+    entries.iter().find(is_it).map(|entry| entry.number)
+}
+
+#[test]
+fn killed_around_any_entry_a_restore_goes_on_to_its_end() {
+    let mut shop = Shop::new("deaths-resume");
+    for (number, stored, step) in shop.deaths() {
+        let instant = format!("{step}, entry {number}, stored: {stored}");
+        shop.damage();
+        let run = shop.restore();
+        shop.life(&run, true, (number, stored));
+        shop.world.json(&["restore", "--resume", run.as_str()]);
+        assert_eq!(shop.live(), shop.truth, "{instant}");
+        shop.nothing_is_left(&run);
+    }
+}
+
+/// All of it is live but for its last word, and whoever takes it back is killed, too.
+#[test]
+fn killed_around_any_entry_an_undoing_is_gone_on_with() {
+    let mut shop = Shop::new("deaths-undoing");
+    let (last, ..) = shop.deaths().into_iter().rfind(|(_, _, step)| step.starts_with("hand-over:")).unwrap();
+    let deaths: Vec<(u64, bool)> = {
+        shop.damage();
+        let run = shop.restore();
+        shop.life(&run, true, (last, false));
+        shop.world.json(&["restore", "--undo", run.as_str(), "--yes"]);
+        let entries = shop.entries(run.as_str());
+        shop.nothing_is_left(&run);
+        let counts = |entry: &&Entry| matches!(entry.event, Event::UndoIntended { .. } | Event::Undone { .. });
+        entries.iter().filter(counts).flat_map(|entry| [(entry.number, false), (entry.number, true)]).collect()
+    };
+    assert_eq!(deaths.len(), 4 * 8, "{deaths:?}");
+    // Before an intent is after the record of the one before it.
+    for (number, stored) in deaths.into_iter().filter(|(number, stored)| *stored || number % 2 == 0) {
+        shop.damage();
+        let run = shop.restore();
+        shop.life(&run, true, (last, false));
+        shop.life(&run, false, (number, stored));
+        shop.world.json(&["restore", "--undo", run.as_str(), "--yes"]);
+        assert_eq!(shop.live(), shop.former, "entry {number}, stored: {stored}");
+        shop.nothing_is_left(&run);
+    }
+}
