@@ -9,6 +9,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "daemon",
             "schedule",
             "status",
             "snapshot",
@@ -43,6 +44,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "storage",
         ],
     ),
+    ("daemon", &["operation", "schedule", "status", "run", "point", "data", "evidence", "repository", "storage"]),
     ("drill", &["restore", "snapshot", "run", "point", "data", "evidence", "repository", "storage"]),
     ("restore", &["snapshot", "hook", "run", "point", "data", "evidence", "repository", "storage"]),
     ("snapshot", &["hook", "run", "point", "data", "repository", "storage"]),
@@ -76,6 +78,10 @@ const ONLY: &[(&str, &[&str])] = &[
     ("aws_config", &["storage/s3"]),
     ("clap", &["cli/", "main.rs"]),
     ("indicatif", &["cli/"]),
+    ("hyper", &["daemon/http/"]),
+    ("hyper_util", &["daemon/http/"]),
+    ("prometheus_client", &["daemon/metrics.rs"]),
+    ("sd_notify", &["daemon/service.rs"]),
 ];
 
 /// What must not be in a pure file: no runtime, no clock, no I/O.

@@ -7,7 +7,6 @@
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
-mod journal;
 mod measure;
 mod memory;
 mod postgres;
@@ -22,7 +21,6 @@ fn main() {
     let mut report = Report::new(wanted);
     tree::rows(&mut report);
     postgres::rows(&mut report);
-    journal::rows(&mut report);
     memory::rows(&mut report);
     report.write();
 }

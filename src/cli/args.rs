@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{ArgAction, Parser, Subcommand};
 
 use super::{
-    check, completions, doctor, drill, evidence, forget, init, key, output, points, progress, prune, repair, restore,
-    runs, schedules, snapshot, status, telemetry, unlock,
+    check, completions, daemon, doctor, drill, evidence, forget, init, key, output, points, progress, prune, repair,
+    restore, runs, schedules, snapshot, status, telemetry, unlock,
 };
 use crate::stack::duration;
 
@@ -122,5 +122,6 @@ pub enum Command {
     Unlock(unlock::Args),
     Key(key::Args),
     Repair(repair::Args),
+    Daemon(daemon::Args),
     Completions(completions::Args),
 }

@@ -16,6 +16,7 @@ mod telemetry;
 
 mod check;
 mod completions;
+mod daemon;
 mod doctor;
 mod drill;
 mod evidence;
@@ -79,8 +80,11 @@ async fn run(arguments: Arguments) -> ExitCode {
     let color = !global.no_color && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let color = color && std::io::stderr().is_terminal();
     let screen = Screen::default();
-    telemetry::start(global.log_format, global.verbose, color, &screen);
-    let session = match Session::begin(global, &screen) {
+    // A daemon's log is what is left of it: what it began, what came of it.
+    let serves = matches!(command, Command::Daemon(_));
+    telemetry::start(global.log_format, global.verbose + u8::from(serves), color, &screen);
+    let begun = if serves { Session::of_a_daemon(global, &screen) } else { Session::begin(global, &screen) };
+    let session = match begun {
         Ok(session) => session,
         Err(failed) => return fail(failed.into_report(), Format::Text, color, &screen),
     };
@@ -118,6 +122,7 @@ async fn dispatch(command: Command, session: &Session) -> Done {
         Command::Runs(args) => runs::run(&args, session).await,
         Command::Status(args) => status::run(&args, session).await,
         Command::Schedules(args) => schedules::run(&args, session).await,
+        Command::Daemon(args) => daemon::run(&args, session).await,
         Command::Completions(args) => completions::run(&args, session),
     }
 }

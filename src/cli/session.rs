@@ -1,6 +1,7 @@
 //! What one run of a command stands on: the document, the context, the output.
 
 use std::cell::RefCell;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -34,6 +35,23 @@ impl Session {
             .map_err(|error| Failed::new(Category::Unavailable, format!("cannot listen to signals: {error}"), None))?;
         let (format, screen) = (global.output, screen.clone());
         Ok(Self { cx, format, stopped, screen, global, display: RefCell::default() })
+    }
+
+    /// For a daemon, which listens to signals by itself: they mean other things to it.
+    #[expect(clippy::unnecessary_wraps, reason = "as `begin`")]
+    pub fn of_a_daemon(global: Global, screen: &Screen) -> Result<Self, Failed> {
+        let (format, screen, stopped) = (global.output, screen.clone(), StopReason::default());
+        Ok(Self { cx: Context::default(), format, stopped, screen, global, display: RefCell::default() })
+    }
+
+    /// Where the document of `-f` lies.
+    pub fn file(&self) -> Option<&Path> {
+        self.global.file.as_deref()
+    }
+
+    /// `--timeout`
+    pub fn timeout(&self) -> Option<Duration> {
+        self.global.timeout
     }
 
     /// The document of `-f`.

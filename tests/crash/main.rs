@@ -8,7 +8,6 @@
 mod support;
 
 mod judge;
-mod matrix;
 mod operation;
 mod power;
 mod world;

@@ -72,6 +72,11 @@ pub async fn run(args: &Args, session: &Session) -> Done {
     session.print_with(&List::of(&examined, session.cx.clock.now()), category)
 }
 
+/// What `evidence -o json` prints, for whoever serves it.
+pub fn json(examined: &Examined, now: Timestamp) -> String {
+    serde_json::to_string_pretty(&List::of(examined, now)).expect("names, texts and numbers are JSON") + "\n"
+}
+
 impl List {
     fn of(examined: &Examined, now: Timestamp) -> Self {
         Self {

@@ -12,6 +12,8 @@ use clap::Subcommand;
 use super::Done;
 use super::session::Session;
 
+pub use list::json;
+
 /// List, show, verify and export what was proven; make and retire the keys that sign it
 ///
 /// Every drill, verified restore and upgrade of a stack whose document names a key leaves one signed record beside the

@@ -12,6 +12,7 @@ use crate::cli::{Done, human};
 use crate::point::{Keep, Point, PointId, Points, Proven, State, load};
 use crate::repository::SnapshotId;
 use crate::stack::{ByteSize, Name, Objectives, Tags, duration};
+use crate::status::Known;
 
 #[derive(Debug, clap::Args)]
 pub struct Filter {
@@ -25,6 +26,12 @@ pub async fn run(tags: &[&Tags], session: &Session) -> Done {
     let points = load(&home.repository, &home.stack.name).await?;
     let list = List::of(&points, tags, home.stack.spec.objectives, session.cx.clock.now());
     session.print(&list)
+}
+
+/// What `points -o json` prints, for whoever serves it.
+pub fn json(known: &Known, now: Timestamp) -> String {
+    let list = List::of(&known.points, &[], known.stack.spec.objectives, now);
+    serde_json::to_string_pretty(&list).expect("names, texts and numbers are JSON") + "\n"
 }
 
 /// What `points -o json` prints.

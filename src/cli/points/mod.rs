@@ -11,6 +11,7 @@ use super::Done;
 use super::report::Failed;
 use super::session::Session;
 
+pub use list::json;
 pub use show::Details;
 
 /// List, show, compare and keep recovery points

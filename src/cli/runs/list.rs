@@ -10,7 +10,7 @@ use crate::cli::table::Table;
 use crate::cli::{Done, human};
 use crate::run::{self, RunId};
 use crate::stack::Name;
-use crate::status::{KnownRun, RunLine, Standing, newest_first, read_runs};
+use crate::status::{Known, KnownRun, RunLine, Standing, newest_first, read_runs};
 
 /// A screen full.
 const LIMIT: usize = 30;
@@ -56,6 +56,16 @@ pub async fn run(filter: &Filter, session: &Session) -> Done {
     let rows: Vec<Row> = rows.filter(|row| !filter.open || row.is_open()).take(filter.limit()).collect();
     let open = filter.open;
     session.print(&List { stack: place.stack.name, runs: rows, all, open, now })
+}
+
+/// What `runs -o json` prints, for whoever serves it: the newest of `all` runs.
+pub fn json(known: &Known, all: usize, now: Timestamp) -> String {
+    let mut sorted: Vec<RunId> = known.runs.iter().map(|one| one.run.clone()).collect();
+    newest_first(&mut sorted);
+    let found = sorted.iter().filter_map(|name| known.runs.iter().find(|one| one.run == *name));
+    let runs = found.take(LIMIT).map(|one| Row::of(one.clone(), &known.leaders, now)).collect();
+    let list = List { stack: known.stack.name.clone(), runs, all, open: false, now };
+    serde_json::to_string_pretty(&list).expect("names, texts and numbers are JSON") + "\n"
 }
 
 /// What `runs -o json` prints.

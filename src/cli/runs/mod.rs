@@ -13,6 +13,8 @@ use super::Done;
 use super::report::Failed;
 use super::session::Session;
 
+pub use list::json;
+
 /// List, show, resume, undo and cancel runs: what was done, by whom, how far it is, and what a person has to type
 ///
 /// Every operation leaves a run: a plan that is fixed before it begins, and a journal of what happened. Without a
