@@ -42,6 +42,8 @@ pub struct Trouble {
     pub since: Timestamp,
     /// Runs that failed, or looks that found it missed.
     pub times: u64,
+    /// The last of these runs: who begins anew may see it again.
+    pub run: Option<String>,
     pub told: Option<Telling>,
 }
 
@@ -87,7 +89,7 @@ fn run_ended(former: &Told, ended: &RunEnded, now: Timestamp, policy: &Policy) -
         }
         Ending::Failed { category, message, .. } => {
             let what = fingerprint(&format!("{category:?} {}", message.replace(&ended.run, "")));
-            let trouble = again(known, ended.time);
+            let trouble = again(known, ended.time, Some(&ended.run));
             let worth = policy.wants(Occasion::Failure).then(|| policy.worth(&trouble, &what, now)).flatten();
             let message = worth.map(|is_reminder| Message::of_run(ended, Kind::Failure { is_reminder }, &trouble));
             let at_last = message.is_some().then_some(Telling { at: now, what }).or_else(|| trouble.told.clone());
@@ -108,7 +110,7 @@ fn objective(former: &Told, seen: ObjectiveSeen, at: Timestamp, now: Timestamp, 
             (wants && known.told.is_some()).then(|| Message::of_objective(&seen, Kind::ObjectiveMet, at, known));
         return Decision { message, told: with(None), untold: former.clone() };
     }
-    let trouble = again(known, at);
+    let trouble = again(known, at, None);
     let what = fingerprint(word);
     let worth = wants.then(|| policy.worth(&trouble, &what, now)).flatten();
     let kind = |is_reminder| Kind::ObjectiveMissed { is_reminder };
@@ -143,10 +145,13 @@ fn nothing(former: &Told) -> Decision {
     Decision { message: None, told: former.clone(), untold: former.clone() }
 }
 
-fn again(known: Option<&Trouble>, time: Timestamp) -> Trouble {
-    let first = Trouble { since: time, times: 0, told: None };
+fn again(known: Option<&Trouble>, time: Timestamp, run: Option<&str>) -> Trouble {
+    let first = Trouble { since: time, times: 0, run: None, told: None };
     let known = known.cloned().unwrap_or(first);
-    Trouble { times: known.times + 1, ..known }
+    if run.is_some() && known.run.as_deref() == run {
+        return known;
+    }
+    Trouble { times: known.times + 1, run: run.map(str::to_owned), ..known }
 }
 
 fn replaced(
@@ -264,6 +269,14 @@ mod tests {
         assert_eq!(live(&policy(&[Occasion::Failure]), &events), ["1h failure 1"]);
         assert_eq!(live(&policy(&[Occasion::Recovery]), &events), ["2h recovery 1"]);
         assert_eq!(live(&policy(&[Occasion::Objective]), &events), [""; 0]);
+    }
+
+    #[test]
+    fn a_run_that_is_seen_twice_counts_once_and_is_told_once() {
+        let events = [(1, failed(1, "x"), true), (2, failed(1, "x"), true), (3, failed(3, "y"), true)];
+        assert_eq!(live(&everything(), &events), ["1h failure 1", "3h failure 2"]);
+        let undelivered = [(1, failed(1, "x"), false), (2, failed(1, "x"), true)];
+        assert_eq!(live(&everything(), &undelivered), ["1h failure 1", "2h failure 1"]);
     }
 
     #[test]

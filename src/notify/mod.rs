@@ -175,6 +175,11 @@ impl Notifier {
         told
     }
 
+    /// As [`Self::run_ended`], of a run that ended before this process looked: a heartbeat would say that it ended now.
+    pub async fn catch_up(&self, ended: &RunEnded) -> Vec<Undelivered> {
+        self.tell(&Event::Run(ended.clone())).await
+    }
+
     /// Tells which objectives are missed that were not, and which are met again; to be called whenever they were looked at.
     pub async fn objectives(&self, seen: &[ObjectiveSeen]) -> Vec<Undelivered> {
         let mut undelivered = Vec::new();

@@ -12,6 +12,7 @@ use super::plan::{Part, RestorePlan, Target};
 use crate::context::Context;
 use crate::data::postgres::restore as postgres;
 use crate::data::{DataError, Estimate, redis, volume};
+use crate::hook::{self, When};
 use crate::point::{DataWord, Home, PointId};
 use crate::stack::{DataKind, Name};
 
@@ -22,6 +23,8 @@ pub struct Preview {
     pub point: PointId,
     /// Whether a complete recovery point of what is live is taken first.
     pub safety_point: bool,
+    /// The stack's own commands around it, none of them run.
+    pub hooks: Vec<hook::Named>,
     pub data: Vec<PartPreview>,
 }
 
@@ -65,7 +68,18 @@ pub async fn preview(home: &Home, plan: &RestorePlan, cx: &Context) -> Result<Pr
         let failed = |source| RestoreError::Refused { data: part.name().clone(), source: Box::new(source) };
         data.push(one(home, plan, part, cx).await.map_err(failed)?.0);
     }
-    Ok(Preview { point: plan.point, safety_point: plan.target == Target::InPlace, data })
+    let safety_point = plan.target == Target::InPlace;
+    Ok(Preview { point: plan.point, safety_point, hooks: hooks(home, plan), data })
+}
+
+/// Those of the safety point, then those before anything goes live.
+fn hooks(home: &Home, plan: &RestorePlan) -> Vec<hook::Named> {
+    if plan.target != Target::InPlace {
+        return Vec::new();
+    }
+    let mut all = hook::named(&home.stack.spec.data, &[When::BeforeSnapshot, When::AfterSnapshot]);
+    all.extend(hook::named(plan.parts.iter().filter_map(|part| part.set.as_ref()), &[When::BeforeLive]));
+    all
 }
 
 /// Refuses what would be refused later anyway, before the safety point is taken and the first data set is filled. Returns

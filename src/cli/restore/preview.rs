@@ -12,6 +12,9 @@ impl Shown for Preview {
         if self.safety_point {
             text += "first a complete recovery point of what is live would be taken\n";
         }
+        for hook in &self.hooks {
+            text += &format!("hook {hook}\n");
+        }
         for part in &self.data {
             text += &format!("{}: {} of {}, ", part.data, ByteSize(part.bytes), part.kind.as_str());
             text += &action(part);
