@@ -7,6 +7,7 @@
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
+mod journal;
 mod measure;
 mod memory;
 mod postgres;
@@ -21,6 +22,7 @@ fn main() {
     let mut report = Report::new(wanted);
     tree::rows(&mut report);
     postgres::rows(&mut report);
+    journal::rows(&mut report);
     memory::rows(&mut report);
     report.write();
 }

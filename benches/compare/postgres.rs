@@ -144,5 +144,5 @@ fn restore(report: &mut Report, stack: &Stack, server: &Postgres, folder: &Folde
         Goal::AtMost(0.95),
     );
     report.row("postgres: drill / restore, ANALYZE and verification, s", drill, ours, Goal::AtMost(1.15));
-    server.psql("postgres", "drop database again");
+    server.psql("postgres", "drop database if exists again");
 }

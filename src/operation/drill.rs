@@ -213,15 +213,22 @@ impl Step for Part<'_> {
     }
 
     /// The first step made the sandbox, so its undoing removes it, whoever made it; one that a person keeps stays.
-    async fn undo(&self, _: Option<&Value>, _: &Context) -> Result<(), StepError> {
+    async fn undo(&self, _: Option<&Value>, cx: &Context) -> Result<(), StepError> {
         if self.name != "provision" {
             return Ok(());
         }
         let mut under_way = self.work.under_way.lock().await;
-        if let Some(now) = under_way.as_mut() {
-            now.drilling.discard_now().await.map_err(StepError::new)?;
-            if let Some(lock) = now.lock.take() {
-                release(lock).await.map_err(StepError::new)?;
+        match under_way.as_mut() {
+            Some(now) => {
+                now.drilling.discard_now().await.map_err(StepError::new)?;
+                if let Some(lock) = now.lock.take() {
+                    release(lock).await.map_err(StepError::new)?;
+                }
+            }
+            // Whoever takes a lock removes those of processes that are gone.
+            None => {
+                let lock = self.work.home.repository.lock(LockKind::Shared, self.work.how.wait, cx).await;
+                release(lock.map_err(StepError::new)?).await.map_err(StepError::new)?;
             }
         }
         let run = self.work.run.as_str();

@@ -26,7 +26,7 @@ pub use request::{DrillRequest, Request, RestoreRequest, SnapshotRequest};
 pub use restore::learned;
 pub use restore_end::{EndRestore, With, end_restore};
 pub use take_up::{Found, TakenUp, take_up};
-pub use work::Report;
+pub use work::{How, Report, Work, of as work};
 
 use jiff::Timestamp;
 

@@ -126,7 +126,7 @@ impl Request {
     ///
     /// # Errors
     /// What there is not: the point, the data set.
-    pub(super) async fn plan(&self, home: &Home, run: &RunId, cx: &Context) -> Result<Plan, OperationError> {
+    pub async fn plan(&self, home: &Home, run: &RunId, cx: &Context) -> Result<Plan, OperationError> {
         let phases = match self {
             Self::Snapshot(asked) => snapshot::phases(home, asked)?,
             Self::Check(read_data) => check::phases(*read_data),

@@ -8,6 +8,7 @@
 mod support;
 
 mod judge;
+mod matrix;
 mod operation;
 mod power;
 mod world;

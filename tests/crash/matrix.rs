@@ -1,0 +1,265 @@
+//! Every step of every plan, killed (SIGKILL) before its intent, after it, after its effect and after its record: generated
+//! from the journal of an undisturbed run. Whoever comes next goes on to the same end, or takes it back; judged by restic,
+//! pg_dump, `diff -r`, DEBUG DIGEST, the objects in the store, the processes and the temporary files. In-place restores have
+//! theirs in `tests/cli/deaths.rs`.
+
+use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use drydock::context::Context;
+use drydock::maintain::forget::policy;
+use drydock::operation::{DrillRequest, How, Request, SnapshotRequest, journals, run_id, work};
+use drydock::point::Home;
+use drydock::run::{Engine, Entry, Event, Journal, Lease, RunError, RunId, State, Stop};
+use drydock::stack::Stack;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use serde_json::{Value, json};
+
+use crate::judge;
+use crate::world::World;
+
+/// Names the document, the run, the operation and the instant of death to the process that dies.
+const LIFE: &str = "DRYDOCK_TEST_LIFE";
+
+/// Kills its own process before or after the entry of a number is stored.
+struct Mortal {
+    journal: Box<dyn Journal>,
+    dies: (u64, bool),
+}
+
+#[async_trait]
+impl Journal for Mortal {
+    fn run(&self) -> &RunId {
+        self.journal.run()
+    }
+
+    async fn append(&mut self, entry: &Entry) -> Result<(), RunError> {
+        let (number, stored) = self.dies;
+        if entry.number == number && !stored {
+            die();
+        }
+        self.journal.append(entry).await?;
+        if entry.number == number {
+            die();
+        }
+        Ok(())
+    }
+}
+
+fn die() -> ! {
+    let own = std::process::id().to_string();
+    Command::new("kill").args(["-KILL", &own]).status().ok();
+    unreachable!("SIGKILL is not survived")
+}
+
+/// Not a test of its own: what the tests below begin as a process, to die.
+#[test]
+#[ignore = "a process of the tests beside it"]
+fn a_life() {
+    let Ok(life) = std::env::var(LIFE) else { return };
+    let life: Value = serde_json::from_str(&life).unwrap();
+    // As much of a stack as a program's first thread has.
+    std::thread::Builder::new().stack_size(8 << 20).spawn(move || live(&life)).unwrap().join().unwrap();
+}
+
+fn live(life: &Value) {
+    let text = |key: &str| life[key].as_str().unwrap().to_owned();
+    let dies = (life["number"].as_u64().unwrap(), life["stored"].as_bool().unwrap());
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let run: RunId = text("run").parse().unwrap();
+        let home = Home::open(Stack::load(text("document").as_ref()).unwrap()).await.unwrap();
+        let cx = Context::default();
+        let request = request(&text("operation"), &home.stack);
+        let lease =
+            Lease::acquire(&home.store, request.scope(), run.as_str(), Duration::ZERO, &cx, |_| ()).await.unwrap();
+        let plan = request.plan(&home, &run, &cx).await.unwrap();
+        let event = Event::Accepted { digest: plan.digest(), plan, by: "a test".into(), tool: drydock::TOOL.into() };
+        let first = Entry::new(0, cx.clock.now(), event);
+        let journal = journals(&home).begin(&run, &first).await.unwrap().unwrap();
+        let state = State::begin(&first).unwrap();
+        let how = How { wait: Duration::ZERO, fresh: true, say: &|_| () };
+        let work = work(&home, &run, &state.plan, how).unwrap();
+        let stop = Stop::of(&cx.cancel);
+        let engine = Engine::new(Box::new(Mortal { journal, dies }), state, work.as_ref(), &stop, &cx);
+        engine.adopt(lease.holder(), lease.token()).await.unwrap();
+        let ended = engine.finish().await;
+        panic!("it was to die at {dies:?}, and ended with {ended:?}");
+    });
+}
+
+fn request(operation: &str, stack: &Stack) -> Request {
+    match operation {
+        "snapshot" => Request::Snapshot(SnapshotRequest::default()),
+        "check" => Request::Check("all".parse().unwrap()),
+        "forget" => Request::ForgetAndPrune(policy(stack.spec.retention.as_ref().unwrap()), "0".parse().unwrap()),
+        "drill" => Request::Drill(DrillRequest { choice: "latest".parse().unwrap(), data: Vec::new(), keep: false }),
+        other => panic!("{other} has no matrix"),
+    }
+}
+
+/// Begins a run in a process of its own, which dies around the entry.
+fn life(world: &World, operation: &str, (number, stored): (u64, bool)) -> RunId {
+    let now = std::time::SystemTime::now().try_into().unwrap();
+    let run = run_id(operation, &"crash".parse().unwrap(), now);
+    let life = json!({"document": world.path("stack.yaml"), "run": run, "operation": operation, "number": number,
+                      "stored": stored});
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--ignored", "--exact", "matrix::a_life", "--nocapture"]).env(LIFE, life.to_string());
+    command.env("DRYDOCK_CRASH_TEST", world.folder.path()).env("TMPDIR", world.path("tmp"));
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let said = || format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.signal(), Some(9), "{operation} at {number}, stored {stored}: {}", said());
+    run
+}
+
+/// Every instant at which an undisturbed run can be cut off, and what the journal says there: an entry about to be written
+/// is the effect of the one before it, so each is tried once, and the last one after it was written, too.
+fn deaths(world: &World, run: &str) -> Vec<((u64, bool), String)> {
+    let text = std::fs::read_to_string(world.path(&format!("store/runs/{run}.jsonl"))).unwrap();
+    let entries: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let word = |entry: &Value| format!("{} {}", entry["entry"]["event"], entry["entry"]["step"]);
+    let mut words: Vec<String> = entries.iter().map(word).collect();
+    words.dedup(); // one that was taken up at once was adopted twice
+    let numbered = || (0..).zip(&words);
+    let before = numbered().skip(1).map(|(number, word)| ((number, false), word.clone()));
+    let last = numbered().last().map(|(number, word)| ((number, true), format!("after {word}")));
+    before.chain(last).collect()
+}
+
+fn newest_run(world: &World) -> String {
+    json_of(world, &["runs"])["runs"][0]["run"].as_str().unwrap().to_owned()
+}
+
+fn json_of(world: &World, args: &[&str]) -> Value {
+    let said = crate::support::run(world.drydock(args).args(["-o", "json"]));
+    serde_json::from_str(&said).unwrap_or_else(|error| panic!("{args:?}: {error}: {said}"))
+}
+
+/// How the run stands when somebody has brought it to its end.
+fn ended(world: &World, how: &str, run: &RunId) -> String {
+    let output = world.drydock(&["runs", how, run.as_str()]).output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let shown = json_of(world, &["runs", "show", run.as_str()]);
+    let word = shown["standing"].as_str().unwrap_or_else(|| panic!("{shown}")).to_owned();
+    assert!(matches!(word.as_str(), "succeeded" | "abandoned"), "`runs {how}` left it {word}: {said}");
+    word
+}
+
+fn points(world: &World) -> BTreeSet<String> {
+    judge::listed_points(world).into_iter().map(|point| point.id).collect()
+}
+
+/// All that lies in the store but journals and leases.
+fn objects(world: &World) -> BTreeSet<String> {
+    let store = world.path("store");
+    let said = crate::support::run(Command::new("find").arg(&store).args(["-type", "f", "-printf", "%P %s\\n"]));
+    let ours = |line: &&str| !["runs/", "lease/", "cancel/"].iter().any(|prefix| line.starts_with(prefix));
+    said.lines().filter(ours).map(str::to_owned).collect()
+}
+
+/// No snapshot belongs to no point, no lock is left.
+fn nothing_is_halfway(world: &World) {
+    let said = world.restic().run(&["snapshots", "--json", "--no-lock"]);
+    let snapshots: Value = serde_json::from_str(&said).unwrap();
+    let marks = |snapshot: &&Value| {
+        let tags = snapshot["tags"].as_array().unwrap();
+        tags.iter().any(|tag| tag.as_str().unwrap().starts_with("data="))
+    };
+    let members = snapshots.as_array().unwrap().iter().filter(marks).count();
+    let named: usize = judge::points_among(&snapshots).iter().map(|point| point.members.len()).sum();
+    assert_eq!(members, named, "members without a point: {said}");
+    assert_eq!(world.restic().run(&["list", "locks", "--no-lock"]).trim(), "");
+    judge::nothing_is_left_behind(world);
+}
+
+#[test]
+fn a_snapshot_ends_as_undisturbed_or_undone() {
+    let mut world = World::new(&mut SmallRng::seed_from_u64(1));
+    json_of(&world, &["snapshot"]);
+    for (death, instant) in deaths(&world, &newest_run(&world)) {
+        for how in ["resume", "undo"] {
+            let before = points(&world);
+            let run = life(&world, "snapshot", death);
+            let over = instant.starts_with("after");
+            let standing = if over { "succeeded".to_owned() } else { ended(&world, how, &run) };
+            let new = points(&world).difference(&before).count();
+            assert_eq!(new == 1, standing == "succeeded", "{instant}, {how}: {new} new points, {standing}");
+            assert!(standing == "succeeded" || how == "undo", "{instant}: resumed and {standing}");
+            nothing_is_halfway(&world);
+            judge::repository_is_sound(&world);
+        }
+    }
+    judge::listed_points_are_whole(&mut world);
+    judge::every_byte_is_sound(&world);
+}
+
+#[test]
+fn forgetting_and_pruning_ends_as_undisturbed_or_can_be_done_again() {
+    let mut world = World::new(&mut SmallRng::seed_from_u64(2));
+    let more = |world: &World| {
+        for _ in 0..2 {
+            json_of(world, &["snapshot"]);
+        }
+    };
+    more(&world);
+    more(&world);
+    // The first one's plan, to know where it can be cut off.
+    let dead = life(&world, "forget", (1, true));
+    assert_eq!(ended(&world, "resume", &dead), "succeeded");
+    for (death, instant) in deaths(&world, dead.as_str()) {
+        more(&world);
+        let newest: BTreeSet<String> = json_of(&world, &["points"])["points"].as_array().unwrap()[..3]
+            .iter()
+            .map(|point| point["id"].as_str().unwrap().to_owned())
+            .collect();
+        let run = life(&world, "forget", death);
+        if !instant.starts_with("after") {
+            assert_eq!(ended(&world, "resume", &run), "succeeded", "{instant}");
+        }
+        assert_eq!(points(&world), newest, "{instant}");
+        nothing_is_halfway(&world);
+        judge::repository_is_sound(&world);
+    }
+    // One that is ended instead is done again by the next, and nothing that is kept is touched.
+    more(&world);
+    let run = life(&world, "forget", (2, true));
+    let before = points(&world);
+    ended(&world, "undo", &run);
+    assert_eq!(points(&world), before);
+    judge::every_byte_is_sound(&world);
+    judge::listed_points_are_whole(&mut world);
+}
+
+#[test]
+fn a_check_and_a_drill_leave_nothing_however_they_end() {
+    let mut world = World::new(&mut SmallRng::seed_from_u64(3));
+    json_of(&world, &["snapshot"]);
+    judge::listed_points_are_whole(&mut world);
+    for operation in ["check", "drill"] {
+        json_of(&world, if operation == "check" { &["check", "--read-data"] } else { &["drill"] });
+        for (n, (death, instant)) in deaths(&world, &newest_run(&world)).into_iter().enumerate() {
+            let before = objects(&world);
+            let run = life(&world, operation, death);
+            let how = ["resume", "undo"][n % 2];
+            let over = instant.starts_with("after");
+            let standing = if over { "succeeded".to_owned() } else { ended(&world, how, &run) };
+            // What a drill has found out stays true, also when somebody wants the run to end a moment later.
+            let recorded = ["applied", "verified"].iter().any(|event| instant == format!("\"{event}\" \"record\""));
+            let proven = operation == "drill" && (standing == "succeeded" || recorded);
+            // A drill that passed leaves its mark, which replaces the one of the drill before it.
+            let after = objects(&world);
+            let changed: Vec<&String> = after.symmetric_difference(&before).collect();
+            let is_mark = |object: &&String| proven && object.starts_with("repository/");
+            assert!(changed.iter().all(is_mark), "{operation}, {instant}, {how}: {changed:?}");
+            assert_eq!(points(&world).len(), 1);
+            assert!(standing == "succeeded" || how == "undo", "{operation}, {instant}: resumed and {standing}");
+            nothing_is_halfway(&world);
+            judge::live_data_is(&world, world.judged.keys().next().unwrap());
+        }
+    }
+    judge::every_byte_is_sound(&world);
+}
