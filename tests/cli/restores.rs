@@ -354,6 +354,44 @@ fn a_cache_that_is_back_but_not_on_its_disk_is_a_warning() {
     assert_eq!(world.run(&["restore", "--point", "latest", "--in-place", "--yes"]).code, 0);
 }
 
+/// What the stack's people want to do while all is verified and nothing is live, such as stopping what writes.
+#[test]
+fn the_stacks_own_command_comes_before_anything_is_live_and_can_keep_it_from_that() {
+    let world = World::new("before-live", "  data:\n  - {name: files, volume: {path: files}}\n");
+    let path = |name: &str| world.path(name).display().to_string();
+    // It writes down what is live, what waits beside it, and for which point it was called.
+    let script = format!(
+        "cat {0}/a {0}/.drydock/*/new/a > {1}; echo $DRYDOCK_HOOK $DRYDOCK_DATA $DRYDOCK_POINT >> {1}; test ! -e {2}",
+        path("files"),
+        path("told"),
+        path("refuse")
+    );
+    world.write("hook.sh", script);
+    world.write_document(&format!(
+        "  data:\n  - name: files\n    volume: {{path: files}}\n    hooks: {{beforeLive: [{{run: [sh, {}]}}]}}\n",
+        path("hook.sh")
+    ));
+    world.write("files/a", "point,");
+    let point = world.json(&["snapshot"])["point"]["id"].as_str().unwrap().to_owned();
+    world.write("files/a", "former,");
+    world.write("refuse", "");
+    let dry = world.run(&["restore", "--point", &point, "--in-place", "--dry-run"]);
+    assert!(dry.code == 0 && dry.stdout.contains("hook beforeLive of files: sh "), "{}{}", dry.stdout, dry.stderr);
+    assert!(!world.path("told").exists(), "a dry run runs none");
+
+    let refused = world.run(&["restore", "--point", &point, "--in-place", "--yes"]);
+    assert_ne!(refused.code, 0, "{}", refused.stdout);
+    assert!(refused.stderr.contains("beforeLive") && refused.stderr.contains("files"), "{}", refused.stderr);
+    assert_eq!(std::fs::read_to_string(world.path("files/a")).unwrap(), "former,");
+    assert!(!world.path("files/.drydock").exists(), "nothing is left beside");
+
+    std::fs::remove_file(world.path("refuse")).unwrap();
+    world.json(&["restore", "--point", &point, "--in-place", "--yes"]);
+    assert_eq!(std::fs::read_to_string(world.path("files/a")).unwrap(), "point,");
+    let told = std::fs::read_to_string(world.path("told")).unwrap();
+    assert_eq!(told, format!("former,point,beforeLive files {point}\n"));
+}
+
 /// A restore asks a person, which takes minutes, between its first look at the repository and its lock.
 #[test]
 fn what_was_read_before_the_lock_is_read_again_under_it() {
