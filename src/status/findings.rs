@@ -7,7 +7,7 @@ use super::exit::rank;
 use super::known::Known;
 use super::run::{RunLine, RunView, Standing};
 use super::schedules::OVERDUE;
-use super::{Code, DrillOutcome, Finding, Goal, Status};
+use super::{Code, DrillOutcome, Finding, Goal, Source, Status};
 use crate::failure::Category;
 use crate::point::{Point, State};
 use crate::schedule::{Due, Wait, Why};
@@ -151,15 +151,15 @@ fn recovery_points(n: u64) -> String {
 
 fn drills(status: &Status, found: &mut Vec<Finding>) {
     if let Some(failed) = &status.drills.failed {
-        let point = failed.point.as_deref().map(|id| format!(" of recovery point {}", &id[..id.len().min(8)]));
         let reasons =
             if failed.reasons.is_empty() { String::new() } else { format!(": {}", failed.reasons.join("; ")) };
-        found.push(Finding::new(
-            Code::DrillFailed,
-            failed.run.clone(),
-            format!("the drill {}{} failed{reasons}", failed.run, point.unwrap_or_default()),
-            DRILL,
-        ));
+        let fix = match failed.source {
+            Source::Evidence => format!("drydock evidence show -f FILE {}", failed.run),
+            // Whoever drills again with the sandbox kept can look at what is in it.
+            Source::Mark | Source::Journal => format!("{DRILL} --keep"),
+        };
+        let detail = format!("the drill {} failed{reasons}", failed.run);
+        found.push(Finding::new(Code::DrillFailed, failed.run.clone(), detail, fix));
     }
     let warning = status.drills.trend.as_ref().and_then(|trend| trend.warning.as_ref());
     if let Some(warning) = warning {

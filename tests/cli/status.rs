@@ -40,6 +40,19 @@ fn from_nothing_to_proven_and_back_to_what_is_broken() {
     assert_eq!(status["achieved"]["rto"]["goal"], "met");
     assert_eq!(status["schedules"], Value::Null);
 
+    let asserting = |min: u32| {
+        let assertion = format!("  drill: {{assertions: [{{files: {{data: files, pattern: '*', min: {min}}}}}]}}\n");
+        world.write_document(&format!("{OBJECTIVES}{FILES}{assertion}"));
+    };
+    asserting(2);
+    assert_eq!(world.run(&["drill"]).code, 21);
+    let failed = world.run(&["status", "--fail", "-o", "json"]);
+    let status: Value = serde_json::from_str(&failed.stdout).unwrap();
+    assert_eq!((failed.code, codes(&status)), (21, vec!["drill-failed"]), "{status:#}");
+    asserting(1);
+    assert_eq!(world.run(&["drill"]).code, 0);
+    assert_eq!(world.run(&["status", "--fail"]).code, 0, "a later drill of everything has passed");
+
     world.write("schedules/kept.yaml", "apiVersion: drydock.dev/v1alpha1\nkind: Schedule\nmetadata: {name: kept}\nspec: {operation: {forgetAndPrune: {}}, cron: '@daily'}\n");
     let schedules = world.path("schedules");
     let status = world.json(&["status", "--schedules", schedules.to_str().unwrap()]);

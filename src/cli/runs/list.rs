@@ -10,7 +10,7 @@ use crate::cli::table::Table;
 use crate::cli::{Done, human};
 use crate::run::{self, RunId};
 use crate::stack::Name;
-use crate::status::{Known, KnownRun, RunLine, Standing, newest_first, read_runs};
+use crate::status::{Known, KnownRun, RunLine, Standing, instant_of, newest_first, read_runs};
 
 /// A screen full.
 const LIMIT: usize = 30;
@@ -53,7 +53,8 @@ pub async fn run(filter: &Filter, session: &Session) -> Done {
     }
     let read = read_runs(place.journals.as_ref(), names).await?;
     let rows = read.into_iter().map(|one| Row::of(one, &leaders, now));
-    let rows: Vec<Row> = rows.filter(|row| !filter.open || row.is_open()).take(filter.limit()).collect();
+    let mut rows: Vec<Row> = rows.filter(|row| !filter.open || row.is_open()).take(filter.limit()).collect();
+    rows.sort_by_cached_key(|row| std::cmp::Reverse(row.instant()));
     let open = filter.open;
     session.print(&List { stack: place.stack.name, runs: rows, all, open, now })
 }
@@ -99,6 +100,14 @@ impl Row {
         match one.state {
             Ok(state) => Self::Run(RunLine::of(&one.run, &state, leaders, now)),
             Err(damaged) => Self::Damaged { run: one.run, damaged },
+        }
+    }
+
+    /// Ids have whole seconds; of two of one second the journals tell which came first.
+    fn instant(&self) -> (Option<String>, Option<Timestamp>) {
+        match self {
+            Self::Run(line) => (instant_of(&line.run).map(str::to_owned), Some(line.started)),
+            Self::Damaged { run, .. } => (instant_of(run).map(str::to_owned), None),
         }
     }
 

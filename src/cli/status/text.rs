@@ -207,6 +207,12 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_shows_what_it_is_like() {
+        let screen = shown(&rpo_missed()).replace("-f FILE", "-f stack.yaml");
+        assert!(include_str!("../../../README.md").contains(screen.trim_end()), "{screen}");
+    }
+
+    #[test]
     fn it_fits_on_one_screen() {
         for known in [nothing_yet(), all_well(), rpo_missed(), drill_failed(), waiting(), schedule_cannot_run()] {
             let text = shown(&known);
