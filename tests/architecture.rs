@@ -44,7 +44,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "storage",
         ],
     ),
-    ("daemon", &["operation", "schedule", "status", "run", "point", "data", "evidence", "repository", "storage"]),
+    (
+        "daemon",
+        &["notify", "operation", "schedule", "status", "run", "point", "data", "evidence", "repository", "storage"],
+    ),
     ("drill", &["restore", "snapshot", "run", "point", "data", "evidence", "repository", "storage"]),
     ("restore", &["snapshot", "hook", "run", "point", "data", "evidence", "repository", "storage"]),
     ("snapshot", &["hook", "run", "point", "data", "repository", "storage"]),

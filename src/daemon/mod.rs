@@ -26,6 +26,7 @@ mod scheduler;
 mod service;
 mod signals;
 mod since;
+mod tell;
 #[cfg(test)]
 mod testing;
 mod usage;
@@ -50,6 +51,7 @@ use parts::Parts;
 use reload::Reload;
 use scheduler::Scheduler;
 use signals::Signals;
+use tell::Teller;
 use view::Lookout;
 
 use crate::context::Context;
@@ -114,7 +116,7 @@ pub async fn run(options: Options, forms: Forms, cx: Context) -> Result<(), Daem
     });
     if let Some(listener) = listener {
         let window = Arc::new(Window {
-            view: shown,
+            view: shown.clone(),
             documents: in_force.clone(),
             board: board.clone(),
             health: health.clone(),
@@ -165,6 +167,12 @@ pub async fn run(options: Options, forms: Forms, cx: Context) -> Result<(), Daem
     let end = gone.clone();
     parts.begin("lookout", async move {
         lookout.run(&end).await;
+        Ok(())
+    });
+    let teller = Teller { view: shown, home: homes.clone(), board: board.clone(), clock: cx.clock.clone() };
+    let end = gone.clone();
+    parts.begin("teller", async move {
+        teller.run(&end).await;
         Ok(())
     });
     let scheduler = Scheduler {

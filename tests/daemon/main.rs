@@ -11,3 +11,4 @@ mod life;
 mod many;
 mod pair;
 mod scene;
+mod tell;
