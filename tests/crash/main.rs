@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod daemon;
 mod judge;
 mod matrix;
 mod operation;

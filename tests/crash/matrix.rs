@@ -162,7 +162,7 @@ fn objects(world: &World) -> BTreeSet<String> {
 }
 
 /// No snapshot belongs to no point, no lock is left.
-fn nothing_is_halfway(world: &World) {
+pub fn nothing_is_halfway(world: &World) {
     let said = world.restic().run(&["snapshots", "--json", "--no-lock"]);
     let snapshots: Value = serde_json::from_str(&said).unwrap();
     let marks = |snapshot: &&Value| {

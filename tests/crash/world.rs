@@ -109,7 +109,7 @@ impl World {
     }
 
     /// Brings all data sets into a new state, and writes down by tools that are not drydock's what it is.
-    fn change(&mut self, random: &mut SmallRng) {
+    pub fn change(&mut self, random: &mut SmallRng) {
         self.state += 1;
         let n = self.state;
         let from = random.random_range(0..29_000);
