@@ -10,7 +10,7 @@ demo: setup ## the whole story on real servers, explained
 	$(CARGO) build --release --bin drydock
 	demo/run
 
-test: setup ## unit, integration and interoperability tests on real servers, and 200 kills and 100 power cuts
+test: setup ## unit, integration and interoperability tests on real servers, 500 kills and 100 power cuts
 	$(CARGO) test
 
 lint: setup ## formatting, clippy, licences, sources, banned crates
@@ -25,8 +25,8 @@ audit: setup ## security advisories; fetches the RustSec database
 bench: setup ## ratios against restic, tar, pg_dump and pg_restore in one run; writes target/bench.json
 	$(CARGO) bench --bench compare
 
-crash: setup ## kill -9 at N random instants, judged by tools that are not ours: make crash SEED=7 N=1000
-	SEED=$(SEED) N=$(N) CUTS=$(N) $(CARGO) test --test crash -- --nocapture
+crash: setup ## kill -9 of commands and of the daemon at N random instants each, and N power cuts, judged by tools that are not ours: make crash SEED=7 N=1000
+	SEED=$(SEED) N=$(N) CUTS=$(N) DAEMONS=$(N) $(CARGO) test --test crash -- --nocapture
 
 setup: ## servers and tools for the tests, into a cache
 	tests/setup

@@ -14,7 +14,7 @@ use crate::operation::{self, Found, OperationError, Order, Request, Said};
 use crate::point::Home;
 use crate::run::{self, Left, RunError, RunId, Stop, Why};
 
-/// How long a run waits for who is at the stack and for locks, before it is tried again later.
+/// How long a run waits for who is at the stack and for locks, which a check beside it may hold; then it is tried again.
 const WAIT: Duration = Duration::from_secs(600);
 
 /// Operations on a stack, which may be opened anew by a reload.
@@ -64,9 +64,8 @@ impl Leader for Operations {
                 return Ok(());
             }
             let (home, id, stop, cx) = (home.clone(), run.clone(), stop.clone(), cx.clone());
-            let work = move || async move {
-                operation::take_up(&home, &id, Found::Resume, Duration::ZERO, &stop, &cx, &|_| ()).await
-            };
+            let work =
+                move || async move { operation::take_up(&home, &id, Found::Resume, WAIT, &stop, &cx, &|_| ()).await };
             match apart(work).await? {
                 Ok(led) => tracing::info!(%run, left = word(&led.left), "a run that was cut off was taken up"),
                 Err(OperationError::Over { .. } | OperationError::NoRun { .. }) => {}

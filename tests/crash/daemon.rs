@@ -51,7 +51,12 @@ fn kill_in_one_world(name: u64, seed: u64, kills: u64) {
 
 /// Every minute all of it, from an hour ago on: what is due never ends.
 fn schedules(world: &World) {
-    let kinds = [("snap", "{snapshot: {}}", 12), ("prune", "{forgetAndPrune: {}}", 3), ("drill", "{drill: {}}", 3), ("check", "{check: {readData: true}}", 3)];
+    let kinds = [
+        ("snap", "{snapshot: {}}", 12),
+        ("prune", "{forgetAndPrune: {}}", 3),
+        ("drill", "{drill: {}}", 3),
+        ("check", "{check: {readData: true}}", 3),
+    ];
     let since = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(1);
     for folder in ["schedules", "store/schedules"] {
         std::fs::create_dir_all(world.path(folder)).unwrap();
@@ -90,9 +95,18 @@ fn the_end(world: &mut World) {
         crate::support::run(&mut world.drydock(command));
     }
     let runs = journals(world);
-    assert!(runs.iter().any(|run| run.kind == "snapshot" && run.outcome == "succeeded"), "nothing was taken by schedule");
+    assert!(
+        runs.iter().any(|run| run.kind == "snapshot" && run.outcome == "succeeded"),
+        "nothing was taken by schedule"
+    );
     for run in &runs {
-        assert!(matches!(run.outcome.as_str(), "succeeded" | "abandoned"), "{} ended {}", run.id, run.outcome);
+        assert!(
+            matches!(run.outcome.as_str(), "succeeded" | "abandoned"),
+            "{} ended {}:\n{}",
+            run.id,
+            run.outcome,
+            run.text
+        );
     }
     let taken: Vec<&String> = runs.iter().filter_map(|run| run.point.as_ref()).collect();
     assert_eq!(taken.iter().collect::<BTreeSet<_>>().len(), taken.len(), "two runs took one point");
@@ -109,6 +123,7 @@ struct Run {
     id: String,
     kind: String,
     outcome: String,
+    text: String,
     point: Option<String>,
 }
 
@@ -120,10 +135,11 @@ fn journals(world: &World) -> Vec<Run> {
 fn journal(path: PathBuf) -> Run {
     let id = path.file_stem().unwrap().to_str().unwrap().to_owned();
     let text = std::fs::read_to_string(&path).unwrap();
-    let entries: Vec<Value> = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["entry"].clone()).collect();
+    let entries: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["entry"].clone()).collect();
     let of = |event: &str| entries.iter().rfind(|entry| entry["event"] == event);
     let outcome = of("finished").and_then(|entry| entry["outcome"].as_str()).unwrap_or("not at all").to_owned();
     let point = of("applied").filter(|_| outcome == "succeeded").and_then(|entry| entry["output"]["point"].as_str());
     let (kind, point) = (id.split('-').next().unwrap_or_default().to_owned(), point.map(str::to_owned));
-    Run { id, kind, outcome, point }
+    Run { id, kind, outcome, point, text }
 }
