@@ -52,6 +52,10 @@ use session::Session;
 /// What a command that did its work ends with: 0, or 3 when there is something to know.
 pub(crate) type Done = Result<ExitCode, Failed>;
 
+/// As much as the first thread of a program has: a daemon leads runs on threads of their own, and the futures of a restore
+/// are large.
+const STACK: usize = 8 << 20;
+
 /// The whole program: parses, runs, reports; never panics on bad input.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
@@ -60,7 +64,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error, json),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK).enable_all().build();
     match runtime {
         Ok(runtime) => {
             let code = runtime.block_on(run(arguments));
