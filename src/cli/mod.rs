@@ -11,6 +11,7 @@ mod report;
 mod screen;
 mod session;
 mod signals;
+mod since;
 mod table;
 mod telemetry;
 

@@ -227,6 +227,15 @@ fn schedules_know_how_their_last_runs_went() {
     assert_eq!(nightly["last"]["run"], "snapshot-shop-20261123t021500z-nightly");
     assert_eq!((&nightly["last"]["standing"], &nightly["last"]["ended"]), (&json!("cut-off"), &Value::Null));
     assert_eq!(json["schedules"][1]["last"], Value::Null);
+    // As a daemon writes it down that it has seen a schedule.
+    let since = r#"{"formatVersion":1,"schedule":"weekly","cron":"15 2 * * *","timeZone":"UTC","since":"2026-01-01T00:00:00Z"}"#;
+    world.write("store/schedules/weekly.json", since);
+    let seen = world.json(&args);
+    assert_eq!(json["schedules"][1]["now"]["decision"], "wait", "without a daemon nothing is told as missed");
+    assert_eq!(seen["schedules"][1]["now"]["decision"], "run");
+    let status = world.json(&["status", "--schedules", folder.to_str().unwrap()]);
+    let overdue = status["findings"].as_array().unwrap().iter().find(|finding| finding["code"] == "schedule-overdue");
+    assert_eq!(overdue.unwrap()["subject"], "weekly");
     let text = world.run(&args).stdout;
     assert!(text.lines().nth(1).unwrap().contains("cut off "), "{text}");
     std::fs::rename(world.path("store"), world.path("elsewhere")).unwrap();

@@ -70,7 +70,7 @@ impl Row {
     fn of(schedule: &Schedule, name: Option<Name>, stack: Option<&Stack>, earlier: &Earlier, now: Timestamp) -> Self {
         let spec = &schedule.spec;
         let last = if name.as_ref() == stack.map(|stack| &stack.name) { earlier.last(schedule, now) } else { None };
-        let past = Earlier::past(schedule, last.as_ref(), now);
+        let past = earlier.past(schedule, last.as_ref(), now);
         let due = name.as_ref().map(|name| due(schedule, name, stack, &past, now));
         let starts = match &due {
             Some(Due::Wait(wait)) => wait.next,

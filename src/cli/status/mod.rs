@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::Done;
 use super::output::Shown;
 use super::session::Session;
+use super::since::since;
 use crate::schedule;
 use crate::status::{self, KnownSchedule, Status, worst};
 
@@ -38,8 +39,14 @@ pub struct Args {
 
 pub async fn run(args: &Args, session: &Session) -> Done {
     let schedules = args.schedules.as_deref().map(schedule::load).transpose()?;
-    let schedules = schedules.map(|schedules| KnownSchedule::all(schedules, &std::collections::BTreeMap::new()));
     let home = session.home().await?;
+    let schedules = match schedules {
+        Some(schedules) => {
+            let since = since(&home.store, &schedules).await?;
+            Some(KnownSchedule::all(schedules, &since))
+        }
+        None => None,
+    };
     let now = session.cx.clock.now();
     let known = status::load(&home, schedules, now).await?;
     let screen = Screen { status: status::status(&known, now) };
