@@ -169,7 +169,7 @@ pub async fn run(options: Options, forms: Forms, cx: Context) -> Result<(), Daem
         lookout.run(&end).await;
         Ok(())
     });
-    let teller = Teller { view: shown, home: homes.clone(), board: board.clone(), clock: cx.clock.clone() };
+    let teller = Teller { view: shown, home: homes.clone(), board: board.clone(), cx: cx.clone() };
     let end = gone.clone();
     parts.begin("teller", async move {
         teller.run(&end).await;
