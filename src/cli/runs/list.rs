@@ -64,7 +64,8 @@ pub fn json(known: &Known, all: usize, now: Timestamp) -> String {
     let mut sorted: Vec<RunId> = known.runs.iter().map(|one| one.run.clone()).collect();
     newest_first(&mut sorted);
     let found = sorted.iter().filter_map(|name| known.runs.iter().find(|one| one.run == *name));
-    let runs = found.take(LIMIT).map(|one| Row::of(one.clone(), &known.leaders, now)).collect();
+    let mut runs: Vec<Row> = found.take(LIMIT).map(|one| Row::of(one.clone(), &known.leaders, now)).collect();
+    runs.sort_by_cached_key(|row| std::cmp::Reverse(row.instant()));
     let list = List { stack: known.stack.name.clone(), runs, all, open: false, now };
     serde_json::to_string_pretty(&list).expect("names, texts and numbers are JSON") + "\n"
 }
