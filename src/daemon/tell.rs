@@ -53,7 +53,7 @@ impl Teller {
     /// A URL that cannot be read is said where the daemon's other troubles are, and tried again with the next view.
     fn notifier(&self, home: &Home) -> Option<Notifier> {
         let made = Notifier::new(&home.stack, home.store.clone(), self.cx.clock.clone(), Patience::default());
-        let trouble = made.as_ref().err().map(|error| told(error));
+        let trouble = made.as_ref().err().map(told);
         if self.board.set_trouble("notifications", trouble.clone())
             && let Some(why) = trouble
         {
