@@ -13,7 +13,7 @@ use super::sandbox::Sandbox;
 use super::{DrillError, process};
 use crate::process::may_live;
 
-/// How the folders of sandboxes that are being made begin; the process's id follows.
+/// How the folders of sandboxes that are being made, or removed, begin; the process's id follows.
 pub(super) const UNBORN: &str = ".drydock-drill-new-";
 
 /// What was found and removed.
@@ -44,7 +44,7 @@ pub async fn sweep(root: &Path) -> Result<Vec<Removed>, DrillError> {
             // One without an understandable owner is another version's, or none of ours.
             let Some(owner) = Owner::of(&folder).filter(|owner| !owner.kept && !owner.lives()) else { continue };
             tracing::info!(run = owner.run, folder = %folder.display(), "a sandbox that a crash has left is removed");
-            remove_folder(&folder)?;
+            remove_sandbox(&folder)?;
             removed.push(Removed { folder, run: Some(owner.run) });
         }
         for folder in folders(&root, UNBORN)? {
@@ -86,7 +86,7 @@ pub async fn remove(root: &Path, run: &str) -> Result<Removed, DrillError> {
         if !owner.kept && owner.lives() && owner.pid != std::process::id() {
             return Err(DrillError::InUse { folder, pid: owner.pid });
         }
-        remove_folder(&folder)?;
+        remove_sandbox(&folder)?;
         Ok(Removed { folder, run: Some(run) })
     })
     .await
@@ -107,6 +107,19 @@ fn folders(root: &Path, prefix: &str) -> Result<Vec<PathBuf>, DrillError> {
 pub(super) fn is_ours(folder: &Path) -> bool {
     let uid = rustix::process::geteuid().as_raw();
     fs::symlink_metadata(folder).is_ok_and(|found| found.is_dir() && found.uid() == uid)
+}
+
+/// Ends what works in the sandbox and removes it, under another name from the first deletion on: cut off half-way it would
+/// have no owner any more and stand in the way of its run for ever.
+pub(super) fn remove_sandbox(folder: &Path) -> Result<(), DrillError> {
+    process::end_all(folder)?;
+    let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let gone = folder.with_file_name(format!("{UNBORN}{}-{name}", std::process::id()));
+    match fs::rename(folder, &gone) {
+        Ok(()) => remove_folder(&gone),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(DrillError::folder("remove", folder)(error)),
+    }
 }
 
 /// Ends what works in `folder` and removes it; one that is not there is fine.

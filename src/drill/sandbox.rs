@@ -137,7 +137,7 @@ impl Sandbox {
     pub(super) fn end(mut self) -> Result<(), DrillError> {
         self.done = true;
         drop(std::mem::take(&mut self.places));
-        discard::remove_folder(&self.folder)
+        discard::remove_sandbox(&self.folder)
     }
 }
 
@@ -147,7 +147,7 @@ impl Drop for Sandbox {
             return;
         }
         drop(std::mem::take(&mut self.places));
-        if let Err(error) = discard::remove_folder(&self.folder) {
+        if let Err(error) = discard::remove_sandbox(&self.folder) {
             tracing::warn!(%error, folder = %self.folder.display(), "a sandbox is left; the next drill removes it");
         }
     }

@@ -100,6 +100,10 @@ fn the_end(world: &mut World) {
         "nothing was taken by schedule"
     );
     for run in &runs {
+        // While the daemon was dead no lock kept its point from being forgotten: a drill of it says so.
+        if run.kind == "drill" && run.text.contains("there is no recovery point") {
+            continue;
+        }
         assert!(
             matches!(run.outcome.as_str(), "succeeded" | "abandoned"),
             "{} ended {}:\n{}",
