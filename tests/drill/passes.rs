@@ -110,7 +110,7 @@ fn a_drill_leaves_one_signed_record_whether_it_passes_or_not() {
     assert_eq!(names, ["sql (assertion 1)", "sql (assertion 2)", "rows of messages (assertion 3)"]);
     let outcomes: Vec<_> = records[0].assertions.iter().map(|one| one.outcome).collect();
     assert_eq!(outcomes, [AssertionOutcome::Passed, AssertionOutcome::Errored, AssertionOutcome::Failed]);
-    assert_eq!(records[0].reasons.len(), 2, "{:?}", records[0].reasons);
+    assert_eq!(records[0].reasons.len(), 2, "{:?} {}", records[0].reasons, failed["data"]);
     let text = std::fs::read_to_string(scene.path("store/evidence/000001.json")).unwrap();
     let payload: serde_json::Value = serde_json::from_str(&text).unwrap();
     let payload = base64::prelude::BASE64_STANDARD.decode(payload["payload"].as_str().unwrap()).unwrap();
