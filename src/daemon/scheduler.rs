@@ -94,7 +94,10 @@ impl Scheduler {
                 () = leave.cancelled() => {}
                 () = tokio::time::sleep(pause) => {}
                 changed = self.documents.changed() => {
-                    if changed.is_err() { return }
+                    if changed.is_err() {
+                        // Who reads documents leaves at the same word and may be faster: runs are still to be parked.
+                        leave.cancelled().await;
+                    }
                     memory.listed = false;
                 }
                 Some(done) = crew.next() => self.ended(done, &mut memory).await,

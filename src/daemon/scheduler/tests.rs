@@ -82,7 +82,7 @@ struct Daemon {
     leave: CancellationToken,
     at_once: CancellationToken,
     task: tokio::task::JoinHandle<()>,
-    _documents: watch::Sender<InForce>,
+    documents: watch::Sender<InForce>,
 }
 
 impl Scene {
@@ -119,7 +119,7 @@ impl Scene {
         let (leave, at_once) = (CancellationToken::new(), CancellationToken::new());
         let (until, now) = (leave.clone(), at_once.clone());
         let task = tokio::spawn(async move { scheduler.run(&until, &now).await });
-        Daemon { fake, board, leave, at_once, task, _documents: sender }
+        Daemon { fake, board, leave, at_once, task, documents: sender }
     }
 
     /// As if the schedule had been seen first then.
@@ -147,6 +147,9 @@ impl Daemon {
     }
 
     async fn left(self) {
+        drop(self.documents); // at the word to leave its reader leaves too, and is sometimes the first
+        tokio::task::yield_now().await;
+        assert!(!self.task.is_finished(), "runs are to be parked");
         self.leave.cancel();
         self.task.await.unwrap();
     }
