@@ -82,10 +82,10 @@ struct Log {
 impl Log {
     async fn append(&mut self, event: Event, cx: &Context) -> Result<(), RunError> {
         let entry = Entry::new(self.state.next, cx.clock.now(), event);
-        let run = self.journal.run().to_string();
-        let state = self.state.clone().apply(&entry).map_err(|reason| RunError::Damaged { run, reason })?;
-        self.journal.append(&entry).await?; // only what is stored is so
-        self.state = state;
+        let refused = |reason| RunError::Damaged { run: self.journal.run().to_string(), reason };
+        self.state.admit(&entry).map_err(refused)?;
+        self.journal.append(&entry).await?;
+        self.state.follow(&entry); // only what is stored is so
         Ok(())
     }
 }

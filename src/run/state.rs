@@ -44,6 +44,29 @@ pub struct StepState {
 }
 
 impl StepState {
+    fn follow(&mut self, event: &Event, time: Timestamp) {
+        match event {
+            Event::Intended { attempt, .. } => {
+                (self.stage, self.attempts) = (Stage::Intended, *attempt);
+                self.begun.get_or_insert(time);
+            }
+            Event::Applied { output, .. } => {
+                (self.stage, self.output, self.failure) = (Stage::Applied, Some(output.clone()), None);
+            }
+            Event::Verified { .. } => self.stage = Stage::Verified,
+            Event::Failed { failure, .. } => (self.stage, self.failure) = (Stage::Failed, Some(failure.clone())),
+            Event::UndoIntended { .. } => self.stage = Stage::UndoIntended,
+            Event::Undone { .. } => self.stage = Stage::Undone,
+            Event::UndoFailed { failure, .. } => {
+                (self.stage, self.undo_failure) = (Stage::UndoFailed, Some(failure.clone()));
+                self.undo_failures += 1;
+            }
+            // The whole run's.
+            Event::Accepted { .. } | Event::Adopted { .. } | Event::Abandoned { .. } | Event::Finished { .. } => {}
+        }
+        self.changed = Some(time);
+    }
+
     /// Whoever adopts a run begins to count anew: what had waited for a person is tried again.
     fn try_again(&mut self) {
         if self.stage == Stage::UndoFailed {
@@ -132,87 +155,69 @@ impl State {
     /// The state after one more entry.
     ///
     /// # Errors
-    /// Why it cannot follow.
+    /// As [`Self::admit`].
     pub fn apply(mut self, entry: &Entry) -> Result<Self, String> {
+        self.admit(entry)?;
+        self.follow(entry);
+        Ok(self)
+    }
+
+    /// Whether `entry` can be the next one.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub fn admit(&self, entry: &Entry) -> Result<(), String> {
+        use Stage::{Applied, Failed, Intended, Pending, UndoIntended, Undone};
         known(entry)?;
+        let event = &entry.event;
         if entry.number != self.next {
             return Err(format!("entry {} is missing", self.next));
         }
         if self.outcome.is_some() {
-            return Err(format!("{} follows the end", word(&entry.event)));
+            return Err(format!("{} follows the end", word(event)));
         }
-        self.follow(&entry.event, entry.time)?;
-        (self.next, self.changed) = (self.next + 1, entry.time);
-        Ok(self)
-    }
-
-    fn follow(&mut self, event: &Event, time: Timestamp) -> Result<(), String> {
-        use Stage::{Applied, Intended, Pending, UndoFailed, UndoIntended, Undone, Verified};
-        let undoes = |stage| !matches!(stage, Pending | Undone);
-        match event {
+        let is_legal = match event {
             Event::Accepted { .. } => return Err("it is accepted twice".into()),
-            Event::Adopted { holder, token, .. } => {
+            Event::Adopted { token, .. } => {
                 if self.holder.as_ref().is_some_and(|(_, former)| former > token) {
                     return Err(format!("the fencing token goes back to {token}"));
                 }
+                true
+            }
+            Event::Abandoned { .. } | Event::Finished { .. } => true,
+            Event::Intended { step, .. } => matches!(self.stage(step)?, Pending | Intended | Failed),
+            Event::Applied { step, .. } => self.stage(step)? == Intended,
+            Event::Verified { step } => self.stage(step)? == Applied,
+            Event::Failed { step, .. } => matches!(self.stage(step)?, Intended | Applied),
+            Event::UndoIntended { step } => !matches!(self.stage(step)?, Pending | Undone),
+            Event::Undone { step } | Event::UndoFailed { step, .. } => self.stage(step)? == UndoIntended,
+        };
+        if is_legal { Ok(()) } else { Err(format!("{} cannot follow entry {}", word(event), self.next - 1)) }
+    }
+
+    /// Takes in an entry that was [admitted](Self::admit).
+    pub fn follow(&mut self, entry: &Entry) {
+        match &entry.event {
+            Event::Accepted { .. } => {}
+            Event::Adopted { holder, token, .. } => {
                 self.holder = Some((holder.clone(), *token));
                 self.steps.iter_mut().for_each(StepState::try_again);
             }
-            Event::Intended { step, attempt } => {
-                self.only(matches!(self.stage(step)?, Pending | Intended | Stage::Failed), event)?;
-                let step = self.step(step)?;
-                (step.stage, step.attempts) = (Intended, *attempt);
-                step.begun.get_or_insert(time);
-            }
-            Event::Applied { step, output } => {
-                self.only(self.stage(step)? == Intended, event)?;
-                let step = self.step(step)?;
-                (step.stage, step.output, step.failure) = (Applied, Some(output.clone()), None);
-            }
-            Event::Verified { step } => {
-                self.only(self.stage(step)? == Applied, event)?;
-                self.step(step)?.stage = Verified;
-            }
-            Event::Failed { step, failure } => {
-                self.only(matches!(self.stage(step)?, Intended | Applied), event)?;
-                let step = self.step(step)?;
-                (step.stage, step.failure) = (Stage::Failed, Some(failure.clone()));
-            }
             Event::Abandoned { by } => self.abandoned = Some(by.clone()),
-            Event::UndoIntended { step } => {
-                self.only(undoes(self.stage(step)?), event)?;
-                self.step(step)?.stage = UndoIntended;
-            }
-            Event::Undone { step } => {
-                self.only(self.stage(step)? == UndoIntended, event)?;
-                self.step(step)?.stage = Undone;
-            }
-            Event::UndoFailed { step, failure } => {
-                self.only(self.stage(step)? == UndoIntended, event)?;
-                let step = self.step(step)?;
-                (step.stage, step.undo_failure) = (UndoFailed, Some(failure.clone()));
-                step.undo_failures += 1;
-            }
             Event::Finished { outcome } => self.outcome = Some(*outcome),
+            event => {
+                let name = step_of(event);
+                if let Some(step) = self.steps.iter_mut().find(|step| Some(step.name.as_str()) == name) {
+                    step.follow(event, entry.time);
+                }
+            }
         }
-        if let Some(step) = step_of(event) {
-            self.step(step)?.changed = Some(time);
-        }
-        Ok(())
+        (self.next, self.changed) = (self.next + 1, entry.time);
     }
 
     fn stage(&self, name: &str) -> Result<Stage, String> {
         let found = self.steps.iter().find(|step| step.name == name);
         found.map(|step| step.stage).ok_or_else(|| no_step(name))
-    }
-
-    fn step(&mut self, name: &str) -> Result<&mut StepState, String> {
-        let found = self.steps.iter_mut().find(|step| step.name == name);
-        found.ok_or_else(|| no_step(name))
-    }
-
-    fn only(&self, legal: bool, event: &Event) -> Result<(), String> {
-        if legal { Ok(()) } else { Err(format!("{} cannot follow entry {}", word(event), self.next - 1)) }
     }
 
     /// Whether something was begun that is never undone.
