@@ -4,7 +4,7 @@ SEED ?= 1
 N ?= 200
 CACHE := $(or $(DRYDOCK_TEST_CACHE),/var/cache/drydock-tests)
 
-.PHONY: demo test lint audit bench crash setup
+.PHONY: demo test lint audit bench crash setup cluster cluster-down
 
 demo: setup ## the whole story on real servers, explained
 	$(CARGO) build --release --bin drydock
@@ -30,3 +30,9 @@ crash: setup ## kill -9 of commands and of the daemon at N random instants each,
 
 setup: ## servers and tools for the tests, into a cache
 	tests/setup
+
+cluster: ## a real Kubernetes in namespaces of this machine (root): make cluster NAME=dev NODES=2; prints the kubeconfig
+	@NODES=$(or $(NODES),1) tests/cluster/up $(or $(NAME),dev)
+
+cluster-down: ## ends it and removes all of it, also after a crash
+	@tests/cluster/down $(or $(NAME),dev)

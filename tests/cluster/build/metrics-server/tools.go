@@ -1,0 +1,2 @@
+// Package tools pins metrics-server: `go build sigs.k8s.io/metrics-server/cmd/metrics-server` in this folder.
+package tools
