@@ -4,7 +4,7 @@ SEED ?= 1
 N ?= 200
 CACHE := $(or $(DRYDOCK_TEST_CACHE),/var/cache/drydock-tests)
 
-.PHONY: demo test lint audit bench crash setup cluster cluster-down
+.PHONY: demo test lint audit bench crash setup cluster cluster-down cluster-smoke
 
 demo: setup ## the whole story on real servers, explained
 	$(CARGO) build --release --bin drydock
@@ -36,3 +36,6 @@ cluster: ## a real Kubernetes in namespaces of this machine (root): make cluster
 
 cluster-down: ## ends it and removes all of it, also after a crash
 	@tests/cluster/down $(or $(NAME),dev)
+
+cluster-smoke: ## what the development cluster promises, tried for real on clusters of its own (two minutes)
+	tests/cluster/smoke
