@@ -20,7 +20,8 @@ use crate::stack::{Retention, Tags, duration};
 /// Drop recovery points that no retention rule keeps
 ///
 /// The rules are the Stack document's `retention`, or the options here, which then stand alone. Never dropped are the
-/// last complete point and those kept by `drydock points keep`. The space comes back with `drydock prune`.
+/// last complete point, the newest that a drill restored, those kept by `drydock points keep`, and what a run still needs
+/// that is not over. The space comes back with `drydock prune`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:

@@ -166,9 +166,12 @@ fn objectives(registry: &mut Registry, judged: &Status) {
 
 fn runs(registry: &mut Registry, judged: &Status) {
     let open = Floats::default();
-    for (word, standing) in
-        [("running", Standing::Running), ("cut-off", Standing::CutOff), ("waiting", Standing::Waiting)]
-    {
+    for (word, standing) in [
+        ("running", Standing::Running),
+        ("cut-off", Standing::CutOff),
+        ("parked", Standing::Parked),
+        ("waiting", Standing::Waiting),
+    ] {
         let n = judged.runs.open.iter().filter(|run| run.line.standing == standing).count() as u64;
         open.get_or_create(&label("standing", word)).set(number(n));
     }

@@ -123,7 +123,7 @@ fn ended(view: &RunView) -> Option<RunEnded> {
     let line = &view.line;
     let failure = line.failure.as_ref();
     let ending = match line.standing {
-        Standing::Running | Standing::CutOff => return None,
+        Standing::Running | Standing::CutOff | Standing::Parked => return None,
         Standing::Succeeded => Ending::Succeeded,
         Standing::Abandoned => Ending::Stopped,
         Standing::Failed if failure.is_some_and(|failed| failed.category == Category::Interrupted) => Ending::Stopped,

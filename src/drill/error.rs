@@ -12,6 +12,8 @@ use crate::stack::{ByteSize, Name, duration};
 pub enum DrillError {
     #[error("no complete recovery point is from the last {}", duration::human(*window))]
     NoneWithin { window: std::time::Duration },
+    #[error("recovery point {point}, which the drill was to restore, is not there any more")]
+    Gone { point: PointId },
     #[error("`{text}` names no recovery point: {why}")]
     Choice { text: String, why: String },
     #[error("recovery point {point} holds no data set `{name}`; it holds {}", holds.join(", "))]
@@ -56,9 +58,11 @@ impl DrillError {
 impl Failure for DrillError {
     fn category(&self) -> Category {
         match self {
-            Self::NoneWithin { .. } | Self::Choice { .. } | Self::NotInPoint { .. } | Self::NoSuchSandbox { .. } => {
-                Category::Usage
-            }
+            Self::NoneWithin { .. }
+            | Self::Gone { .. }
+            | Self::Choice { .. }
+            | Self::NotInPoint { .. }
+            | Self::NoSuchSandbox { .. } => Category::Usage,
             Self::MemberMissing { .. } => Category::Integrity,
             Self::NoSpace { .. } | Self::NoMemory { .. } | Self::Folder { .. } => Category::Unavailable,
             Self::InUse { .. } => Category::Locked,
@@ -75,6 +79,7 @@ impl Failure for DrillError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NoneWithin { .. } => "take one with `drydock snapshot -f FILE`, or widen the window".into(),
+            Self::Gone { .. } => "somebody removed it since; `drydock drill -f FILE` drills another".into(),
             Self::Choice { .. } => {
                 "write `latest`, `latest-proven`, `random:30d`, or the beginning of a point's id".into()
             }

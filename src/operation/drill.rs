@@ -15,7 +15,7 @@ use super::work::{self, How, Report, told, unknown};
 use crate::context::Context;
 use crate::drill::{Choice, DrillError, DrillPlan, Drilling, Gist, Options, Stage, choose, kept, plan, remove, stages};
 use crate::failure::{Category, Failure};
-use crate::point::{Home, PointId, Points, load};
+use crate::point::{Home, PointError, PointId, Points, load};
 use crate::repository::{Lock, LockKind, RepositoryError};
 use crate::run::{Phase, PlannedStep, Probe, RunId, Step, StepError, Steps};
 use crate::stack::Name;
@@ -37,7 +37,10 @@ impl Told {
     async fn plan(&self, home: &Home, run: &RunId, cx: &Context) -> Result<(DrillPlan, Points), DrillError> {
         let points = load(&home.repository, &home.stack.name).await?;
         let named = Choice::Named(self.point.to_string());
-        let point = choose(&points, &named, cx.clock.now(), |_| 0)?;
+        let point = choose(&points, &named, cx.clock.now(), |_| 0).map_err(|error| match error {
+            DrillError::Point(PointError::NotFound { .. }) => DrillError::Gone { point: self.point },
+            error => error,
+        })?;
         let options = Options { data: self.data.clone(), keep: self.keep };
         let plan = plan(&home.stack, point, options, run.to_string(), self.folder.clone())?;
         Ok((plan, points))

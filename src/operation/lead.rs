@@ -6,10 +6,12 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::take_up::{Found, TakenUp, taken_up};
 use super::work::{self, How, Report};
-use super::{OperationError, Request, cancel, journals};
+use super::{OperationError, Request, journals};
 use crate::context::Context;
 use crate::point::Home;
-use crate::run::{Engine, Entry, Event, Held, Journal, Lease, Left, Outcome, RunError, RunId, State, Stop, Why};
+use crate::run::{
+    Engine, Entry, Event, Held, Journal, Lease, Left, Outcome, RunError, RunId, State, Stop, Why, cancel,
+};
 use crate::snapshot::Forecast;
 
 /// What somebody wants.

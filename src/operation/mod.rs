@@ -4,7 +4,6 @@
 //!
 //! The command line and the daemon come in by the same door, [`lead`].
 
-mod cancel;
 mod check;
 mod drill;
 mod error;
@@ -18,7 +17,7 @@ mod snapshot;
 mod take_up;
 mod work;
 
-pub use cancel::cancel;
+pub use crate::run::cancel::cancel;
 pub use error::OperationError;
 pub use lead::{Led, Order, Said, lead};
 pub use prune::Pruned;

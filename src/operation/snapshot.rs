@@ -12,7 +12,7 @@ use super::request::{SnapshotRequest, alone};
 use super::work::{self, How, Report, told, unknown};
 use crate::context::Context;
 use crate::hook::{self, Occasion};
-use crate::point::{Home, Point, PointError, PointId, load};
+use crate::point::{Home, Point, PointError, PointId, Points, load};
 use crate::repository::{LockKind, WriterOptions};
 use crate::run::{Phase, PlannedStep, Probe, RunId, Step, StepError, Steps};
 use crate::snapshot::{Options, SnapshotError, SnapshotPlan, Taken, plan, prepare, refuse_mixture, snapshot};
@@ -89,11 +89,12 @@ impl Step for Take<'_> {
     async fn apply(&self, cx: &Context) -> Result<Value, StepError> {
         let (home, wait) = (self.work.home, self.work.how.wait);
         let taken = home.locked(LockKind::Shared, wait, cx, async |_| {
+            let points = self.points().await?;
             if !self.work.how.fresh {
-                self.withdraw().await?; // what an attempt before this one has left
+                self.withdraw(&points).await?; // what an attempt before this one has left
             }
             refuse_mixture(home).await?;
-            let prepared = prepare(self.plan().await?, cx).await?;
+            let prepared = prepare(self.plan(&points)?, cx).await?;
             (self.work.how.say)(Said::Expects(prepared.forecast.clone()));
             snapshot(home, prepared, self.options(), cx).await
         });
@@ -112,17 +113,22 @@ impl Step for Take<'_> {
         if !self.work.how.fresh {
             self.take_back_hooks(cx).await.map_err(StepError::new)?; // the snapshot itself does it whenever it ends
         }
-        let withdrawn = async |_: &_| self.withdraw().await;
+        let withdrawn = async |_: &_| self.withdraw(&self.points().await?).await;
         let undone = self.work.home.locked(LockKind::Shared, self.work.how.wait, cx, withdrawn);
         undone.await.map_err(StepError::new)
     }
 }
 
 impl Take<'_> {
-    async fn plan(&self) -> Result<SnapshotPlan, SnapshotError> {
+    async fn points(&self) -> Result<Points, PointError> {
+        load(&self.work.home.repository, &self.work.home.stack.name).await
+    }
+
+    /// After the newest of `points`; what of its own is among them was withdrawn.
+    fn plan(&self, points: &Points) -> Result<SnapshotPlan, SnapshotError> {
         let (home, asked) = (self.work.home, &self.told.asked);
-        let points = load(&home.repository, &home.stack.name).await?;
-        let plan = plan(&home.stack, &asked.data, points.newest_complete().ok())?;
+        let former = points.newest_complete().ok().filter(|point| point.id != self.told.point);
+        let plan = plan(&home.stack, &asked.data, former)?;
         let (point, run) = (Some(self.told.point), Some(self.work.run.to_string()));
         Ok(SnapshotPlan { reread: asked.reread, tags: asked.tags.clone(), point, run, ..plan })
     }
@@ -143,14 +149,12 @@ impl Take<'_> {
     }
 
     async fn listed(&self) -> Result<Option<Point>, PointError> {
-        let points = load(&self.work.home.repository, &self.work.home.stack.name).await?;
-        Ok(points.points.into_iter().find(|point| point.id == self.told.point))
+        Ok(self.points().await?.points.into_iter().find(|point| point.id == self.told.point))
     }
 
     /// Removes the point, then what it is made of, whatever there is (O4). The data goes with `prune`.
-    async fn withdraw(&self) -> Result<(), SnapshotError> {
+    async fn withdraw(&self, points: &Points) -> Result<(), SnapshotError> {
         let repository = &self.work.home.repository;
-        let points = load(repository, &self.work.home.stack.name).await?;
         let point = points.points.iter().find(|point| point.id == self.told.point);
         let own =
             point.into_iter().flat_map(|point| std::iter::once(point.snapshot).chain(point.members.values().copied()));

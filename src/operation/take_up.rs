@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::lead::{Led, Said, go_on, guard};
 use super::request::scope;
 use super::work::{self, How};
-use super::{OperationError, cancel, journals};
+use super::{OperationError, journals};
 use crate::context::Context;
 use crate::point::Home;
-use crate::run::{ENGINE_VERSION, Lease, Left, Outcome, RunId, State, Stop};
+use crate::run::{ENGINE_VERSION, Lease, Left, Outcome, RunId, State, Stop, cancel};
 
 /// What becomes of a run that was cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -28,13 +28,25 @@ pub struct Leader {
     pub runs: Vec<String>,
     /// It was neither given back nor left behind.
     pub is_live: bool,
+    /// It was given back: what is open then was left on purpose.
+    pub gave_back: bool,
 }
 
 impl Leader {
     /// Whether it brings this run to its end.
     #[must_use]
     pub fn leads(&self, run: &RunId) -> bool {
-        self.is_live && self.runs.iter().any(|one| one == run.as_str())
+        self.is_live && self.has(run)
+    }
+
+    /// Whether it left this run, which it led under the fencing token `token`, for the next one.
+    #[must_use]
+    pub fn parked(&self, run: &RunId, token: u64) -> bool {
+        self.gave_back && self.token == token && self.has(run)
+    }
+
+    fn has(&self, run: &RunId) -> bool {
+        self.runs.iter().any(|one| one == run.as_str())
     }
 }
 
@@ -103,7 +115,8 @@ impl Document {
         if !runs.contains(&self.run) {
             runs.push(self.run);
         }
-        Leader { holder, token: self.token, since: self.since, runs, is_live: !self.released && !is_dead && is_fresh }
+        let is_live = !self.released && !is_dead && is_fresh;
+        Leader { holder, token: self.token, since: self.since, runs, is_live, gave_back: self.released }
     }
 }
 
@@ -133,9 +146,12 @@ mod tests {
         assert!(seen[0].leads(&run) && !seen[0].leads(&"snapshot-shop-2".parse().unwrap()));
         let late = cx.clock.now() + SignedDuration::from_mins(4);
         assert!(!leaders(&store, late).await.unwrap()[0].leads(&run), "what is not renewed is left behind");
+        assert!(!seen[0].parked(&run, lease.token()), "it is under way");
         lease.release().await.unwrap();
         let seen = leaders(&store, cx.clock.now()).await.unwrap();
         assert_eq!((seen[0].is_live, seen[0].runs.clone()), (false, vec!["snapshot-shop-1".to_owned()]));
+        assert!(seen[0].parked(&run, seen[0].token), "it was left on purpose");
+        assert!(!seen[0].parked(&run, seen[0].token + 1), "not by whoever led it last");
     }
 
     #[tokio::test]

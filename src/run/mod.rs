@@ -4,6 +4,7 @@
 //! A run is led by [`decide`] alone, over a [`State`] that is folded from the journal; beginning and going on after a
 //! crash are the same path.
 
+pub mod cancel;
 mod decide;
 mod engine;
 mod event;

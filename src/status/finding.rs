@@ -36,6 +36,7 @@ pub enum Code {
     ProvenMissed,
     RtoMissed,
     RunCutOff,
+    RunParked,
     RunFailed,
     NoPoint,
     NotProven,
@@ -61,6 +62,7 @@ impl Code {
             Self::DrillFailed => Category::DrillFailed,
             Self::RpoMissed | Self::ProvenMissed | Self::RtoMissed => Category::ObjectiveMissed,
             Self::RunCutOff
+            | Self::RunParked
             | Self::RunFailed
             | Self::NoPoint
             | Self::NotProven

@@ -211,6 +211,10 @@ fn open(view: &RunView) -> Option<Finding> {
             let detail = format!("the run {run} was cut off{at}; whoever acts on the stack next ends it");
             Some(Finding::new(Code::RunCutOff, run.to_string(), detail, commands))
         }
+        Standing::Parked => {
+            let detail = format!("the run {run} is parked; the next daemon goes on with it");
+            Some(Finding::new(Code::RunParked, run.to_string(), detail, commands))
+        }
         _ => None,
     }
 }

@@ -25,6 +25,8 @@ pub struct Known {
     pub runs: Vec<KnownRun>,
     /// Who has, or had last, the right to act.
     pub leaders: Vec<Leader>,
+    /// Runs that somebody wants to end, and who that is.
+    pub ends_asked: BTreeMap<RunId, String>,
     /// `None` where none were given.
     pub schedules: Option<Vec<KnownSchedule>>,
     /// What is wrong with the schedules' documents; the ones that were read before still count.

@@ -59,7 +59,9 @@ pub async fn load(home: &Home, schedules: Option<Vec<KnownSchedule>>, now: Times
     let points = async { Ok::<_, StatusError>(point::load(&home.repository, &home.stack.name).await?) };
     let names = schedules.iter().flatten().map(|one| one.schedule.name.to_string()).collect::<Vec<_>>();
     let runs = async { Ok(recent(&home.stack, &home.store, &names, now).await?) };
-    let (points, (leaders, runs), (evidence, evidence_faults)) = tokio::try_join!(points, runs, evidence(home))?;
+    let ends = async { Ok(run::cancel::asked(&home.store).await?) };
+    let (points, (leaders, runs), ends_asked, (evidence, evidence_faults)) =
+        tokio::try_join!(points, runs, ends, evidence(home))?;
     Ok(Known {
         stack: home.stack.clone(),
         since: home.owner.created,
@@ -68,6 +70,7 @@ pub async fn load(home: &Home, schedules: Option<Vec<KnownSchedule>>, now: Times
         evidence_faults,
         runs,
         leaders,
+        ends_asked,
         schedules,
         schedule_problems: Vec::new(),
     })

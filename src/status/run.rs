@@ -14,6 +14,8 @@ pub enum Standing {
     Running,
     /// Nobody is: whoever acts on the stack next ends it first.
     CutOff,
+    /// Nobody is: whoever led it has left, and the next daemon goes on.
+    Parked,
     /// A step goes neither forward nor back by itself.
     Waiting,
     Succeeded,
@@ -27,6 +29,7 @@ impl Standing {
         match self {
             Self::Running => "running",
             Self::CutOff => "cut off",
+            Self::Parked => "parked",
             Self::Waiting => "waits for a person",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
@@ -80,6 +83,8 @@ pub struct RunView {
     pub past_return: bool,
     /// The step that a person has to look at.
     pub waits_for: Option<String>,
+    /// Who has asked for its end; whoever is at it hears of that within seconds.
+    pub end_asked_by: Option<String>,
     pub progress: Progress,
     pub phases: Vec<PhaseView>,
     /// What a person may type to end it, with `-f FILE` for the Stack document; empty when nobody needs to.
@@ -149,6 +154,11 @@ fn standing(run: &RunId, state: &State, leaders: &[Leader]) -> Standing {
         (_, Some(Outcome::Abandoned)) => Standing::Abandoned,
         (Decision::Ask(_), None) => Standing::Waiting,
         (_, None) if leaders.iter().any(|leader| leader.leads(run)) => Standing::Running,
+        (_, None)
+            if state.holder.as_ref().is_some_and(|(_, token)| leaders.iter().any(|one| one.parked(run, *token))) =>
+        {
+            Standing::Parked
+        }
         (_, None) => Standing::CutOff,
     }
 }
@@ -176,11 +186,19 @@ impl RunView {
             changed: state.changed,
             past_return: state.is_past_return(),
             waits_for,
+            end_asked_by: None,
             phases: phases.collect(),
             progress: Progress::of(state),
             commands,
             line,
         }
+    }
+
+    /// The run, which somebody wants to end.
+    #[must_use]
+    pub fn with_end_asked_by(self, by: Option<&String>) -> Self {
+        let end_asked_by = by.filter(|_| !self.line.standing.is_over()).cloned();
+        Self { end_asked_by, ..self }
     }
 }
 

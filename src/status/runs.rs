@@ -54,7 +54,8 @@ impl Runs {
                 }
             };
             if state.outcome.is_none() {
-                open.push(RunView::of(&one.run, state, &known.leaders, now));
+                let view = RunView::of(&one.run, state, &known.leaders, now);
+                open.push(view.with_end_asked_by(known.ends_asked.get(&one.run)));
                 continue;
             }
             let line = RunLine::of(&one.run, state, &known.leaders, now);

@@ -118,6 +118,7 @@ pub fn nothing_yet() -> Known {
         evidence_faults: vec![],
         runs: vec![],
         leaders: vec![],
+        ends_asked: std::collections::BTreeMap::new(),
         schedules: None,
         schedule_problems: vec![],
     }
@@ -155,6 +156,7 @@ pub fn all_well() -> Known {
             since: "2026-11-23T18:25:00Z".parse().unwrap(),
             runs: vec!["snapshot-shop-20261123t182500z-1a2b3c4d".into()],
             is_live: true,
+            gave_back: false,
         }],
         schedules: Some(schedules(&[
             ("nightly", "{operation: {snapshot: {}}, cron: 15 2 * * *}"),

@@ -26,11 +26,12 @@ fn resumed_after(name: &str, end: &str) {
     std::thread::sleep(Duration::from_millis(1_500)); // packs are on their way
     first.signal(end);
     let code = first.code();
+    let left = if end == "TERM" { "parked" } else { "cut-off" };
     if end == "TERM" {
         assert_eq!(code, Some(0), "{}", first.log());
         first.says("a run is parked: the next daemon resumes it");
     }
-    assert_eq!(scene.runs(), [(run.clone(), "cut-off".to_owned())], "{}", first.log());
+    assert_eq!(scene.runs(), [(run.clone(), left.to_owned())], "{}", first.log());
     assert_eq!(scene.json(&["points"])["points"].as_array().unwrap().len(), 0);
 
     scene.write_stack("  data:\n  - name: files\n    volume: {path: ./files}\n");

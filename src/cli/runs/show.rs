@@ -35,7 +35,8 @@ pub async fn print(place: &Place, run: &RunId, session: &Session) -> Done {
         entries.ok_or_else(|| Failed::new(Category::Usage, format!("the run {run} is not there any more"), None))?;
     let state = State::of(&entries).map_err(|reason| run::RunError::Damaged { run: run.to_string(), reason })?;
     let leaders = run::leaders(&place.store, now).await?;
-    session.print(&Details { view: RunView::of(run, &state, &leaders, now) })
+    let ends = run::cancel::asked(&place.store).await?;
+    session.print(&Details { view: RunView::of(run, &state, &leaders, now).with_end_asked_by(ends.get(run)) })
 }
 
 /// What `runs show -o json` prints.
@@ -70,6 +71,10 @@ fn text(view: &RunView, zone: &TimeZone) -> String {
         let word = if line.standing == Standing::Running { "at it" } else { "was last at it" };
         add(&mut text, format!("  {holder} {word}"));
     }
+    if let Some(by) = &view.end_asked_by {
+        let heard = if line.standing == Standing::Running { "" } else { "; whoever goes on with it hears of that" };
+        add(&mut text, format!("  {by} has asked for its end{heard}"));
+    }
     text.push('\n');
     for phase in &view.phases {
         add(&mut text, phase.name.clone());
@@ -92,6 +97,8 @@ fn text(view: &RunView, zone: &TimeZone) -> String {
         );
     } else if line.standing == Standing::CutOff {
         add(&mut text, "\nNobody is at it. Whoever acts on the stack next ends it first; or type:".to_owned());
+    } else if line.standing == Standing::Parked {
+        add(&mut text, "\nWhoever led it has left. The next daemon goes on with it; or type:".to_owned());
     }
     for command in &view.commands {
         add(&mut text, format!("  {command}"));
@@ -128,7 +135,9 @@ fn drawn(step: &StepView, standing: Standing) -> String {
 
 fn word(stage: Stage, standing: Standing) -> &'static str {
     match stage {
-        Stage::Intended | Stage::Applied if standing == Standing::CutOff => "begun, may have happened",
+        Stage::Intended | Stage::Applied if matches!(standing, Standing::CutOff | Standing::Parked) => {
+            "begun, may have happened"
+        }
         Stage::Pending => "not begun",
         Stage::Intended => "under way",
         Stage::Applied => "happened, being looked at",

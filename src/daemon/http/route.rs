@@ -158,8 +158,9 @@ impl Window {
         let missing = || Reply::problem(StatusCode::NOT_FOUND, "usage", &format!("there is no run `{id}`"));
         let run: RunId = id.parse().map_err(|_| missing())?;
         let Some(view) = self.view.borrow().clone() else { return Err(self.not_looked_at()) };
-        let leaders = &view.known.leaders;
-        let judged = |state: &State| RunView::of(&run, state, leaders, self.clock.now());
+        let (leaders, ends) = (&view.known.leaders, &view.known.ends_asked);
+        let judged =
+            |state: &State| RunView::of(&run, state, leaders, self.clock.now()).with_end_asked_by(ends.get(&run));
         let damaged = |why: &str| Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "needs-operator", why);
         if let Some(known) = view.known.runs.iter().find(|known| known.run == run) {
             return known.state.as_ref().map(judged).map_err(|why| damaged(why));

@@ -47,6 +47,7 @@ impl Detail {
         if let Some(holder) = &view.holder {
             facts.push((if line.standing == Standing::Running { "Led by" } else { "Last led by" }, holder.clone()));
         }
+        facts.extend(view.end_asked_by.clone().map(|by| ("To be ended, asked by", by)));
         facts.push(("Program", view.tool.clone()));
         facts.push(("Plan", view.digest.clone()));
         let phases = view.phases.iter().map(|phase| Phase {

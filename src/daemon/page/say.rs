@@ -40,6 +40,7 @@ impl Verdict {
         match standing {
             Standing::Running => Self::new("running", "▸", "busy"),
             Standing::CutOff => Self::new("cut off", "!", "late"),
+            Standing::Parked => Self::new("parked", "–", "late"),
             Standing::Waiting => Self::new("needs a person", "!", "bad"),
             Standing::Succeeded => Self::new("succeeded", "✓", "good"),
             Standing::Failed => Self::new("failed", "✕", "bad"),

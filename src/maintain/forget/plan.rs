@@ -71,9 +71,15 @@ pub fn policy(retention: &Retention) -> Policy {
     }
 }
 
-/// Decides at `now`, with days and weeks as `zone` has them.
+/// Decides at `now`, with days and weeks as `zone` has them; `needed` are the points of runs that are not over.
 #[must_use]
-pub fn plan(points: &Points, policy: &Policy, now: Timestamp, zone: &TimeZone) -> ForgetPlan {
+pub fn plan(
+    points: &Points,
+    needed: &BTreeMap<PointId, RunId>,
+    policy: &Policy,
+    now: Timestamp,
+    zone: &TimeZone,
+) -> ForgetPlan {
     let latest = [points.newest_complete(), points.latest(now)];
     let latest: BTreeSet<PointId> = latest.into_iter().flatten().map(|point| point.id).collect();
     // By the point's time: what proves the newest data is worth most. One from the future proves nothing newer.
@@ -82,7 +88,7 @@ pub fn plan(points: &Points, policy: &Policy, now: Timestamp, zone: &TimeZone) -
     let by_id: BTreeMap<PointId, &Point> = points.points.iter().map(|point| (point.id, point)).collect();
     let mut fates = Vec::new();
     for series in [complete, others] {
-        let candidates: Vec<_> = series.iter().map(|point| candidate(point, &latest, proven, now)).collect();
+        let candidates: Vec<_> = series.iter().map(|point| candidate(point, &latest, proven, needed, now)).collect();
         for decision in decide(policy, &candidates, now, zone) {
             let point = by_id[&decision.id];
             fates.push(Fate {
@@ -113,7 +119,13 @@ pub fn plan(points: &Points, policy: &Policy, now: Timestamp, zone: &TimeZone) -
     }
 }
 
-fn candidate(point: &Point, latest: &BTreeSet<PointId>, proven: Option<PointId>, now: Timestamp) -> Candidate<PointId> {
+fn candidate(
+    point: &Point,
+    latest: &BTreeSet<PointId>,
+    proven: Option<PointId>,
+    needed: &BTreeMap<PointId, RunId>,
+    now: Timestamp,
+) -> Candidate<PointId> {
     let mut protected = Vec::new();
     if latest.contains(&point.id) {
         protected.push("last complete".to_owned());
@@ -123,6 +135,9 @@ fn candidate(point: &Point, latest: &BTreeSet<PointId>, proven: Option<PointId>,
     }
     if let Some(keep) = point.keep.as_ref().filter(|keep| keep.holds(now)) {
         protected.push(format!("kept by {}: {}", keep.by, keep.reason));
+    }
+    if let Some(run) = needed.get(&point.id) {
+        protected.push(format!("needed by {run}"));
     }
     if let State::Newer(_) = point.state {
         protected.push("written by a newer drydock".to_owned());
@@ -175,7 +190,7 @@ mod tests {
     }
 
     fn decide_on(points: &Points, policy: &Policy) -> Vec<(i8, bool, bool)> {
-        let plan = plan(points, policy, NOW.parse().unwrap(), &TimeZone::UTC);
+        let plan = plan(points, &BTreeMap::new(), policy, NOW.parse().unwrap(), &TimeZone::UTC);
         let day = |fate: &Fate| TimeZone::UTC.to_datetime(fate.time).day();
         plan.points.iter().map(|fate| (day(fate), fate.keep, fate.overdue)).collect()
     }
@@ -268,12 +283,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_a_run_needs_that_is_not_over_stays_even_beyond_the_duty_to_erase() {
+        let found = points(vec![on(10), on(11), on(22)]);
+        let needed: BTreeMap<PointId, RunId> = [(found.points[1].id, "drill-shop-1".parse().unwrap())].into();
+        let policy = Policy { max_age: Some(std::time::Duration::from_hours(8 * 24)), ..last(1) };
+        let plan = plan(&found, &needed, &policy, NOW.parse().unwrap(), &TimeZone::UTC);
+        let kept: Vec<_> = plan.points.iter().filter(|fate| fate.keep).collect();
+        assert_eq!(kept.iter().map(|fate| fate.id).collect::<Vec<_>>(), [0, 1].map(|n| found.points[n].id));
+        assert_eq!((kept[1].overdue, &kept[1].reasons), (true, &vec!["needed by drill-shop-1".to_owned()]));
+    }
+
     /// R4 the other way round.
     #[test]
     fn a_point_goes_before_its_members_and_what_is_said_of_it_last() {
         let gone = proven(kept(10, Some(NOW)), NOW);
         let found = points(vec![gone.clone(), proven(on(22), NOW)]);
-        let plan = plan(&found, &last(1), NOW.parse().unwrap(), &TimeZone::UTC);
+        let plan = plan(&found, &BTreeMap::new(), &last(1), NOW.parse().unwrap(), &TimeZone::UTC);
         let fate = plan.points.iter().find(|fate| !fate.keep).unwrap();
         assert_eq!(
             fate.snapshots,
@@ -291,7 +317,7 @@ mod tests {
         };
         let mut found = points(vec![on(22)]);
         (found.strays, found.lost_keeps) = (vec![stray], vec![SnapshotId([2; 32])]);
-        let decided = |found: &Points| plan(found, &last(1), NOW.parse().unwrap(), &TimeZone::UTC);
+        let decided = |found: &Points| plan(found, &BTreeMap::new(), &last(1), NOW.parse().unwrap(), &TimeZone::UTC);
         let whole = decided(&found);
         assert!(!whole.strays[0].keep && whole.lost_keeps == found.lost_keeps);
         found.unreadable.push((SnapshotId([3; 32]), "its MAC does not fit".into()));

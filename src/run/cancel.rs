@@ -1,17 +1,37 @@
 //! `cancel/<run>`: the wish of somebody else that a run should end, where its holder sees it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::run::{RunError, RunId, Stop, Why};
+use super::{RunError, RunId, Stop, Why};
 use crate::storage::{SharedStore, StorageError};
 
 /// How soon a holder hears of it; a request each costs nothing against what an operation asks of the store.
 const EVERY: Duration = Duration::from_secs(3);
 
+const FOLDER: &str = "cancel/";
+
 fn key(run: &RunId) -> String {
-    format!("cancel/{run}")
+    format!("{FOLDER}{run}")
+}
+
+/// Who wants which run to end, where nobody has heard of it yet.
+///
+/// # Errors
+/// When the store cannot be asked.
+pub async fn asked(store: &SharedStore) -> Result<BTreeMap<RunId, String>, RunError> {
+    let mut asked = BTreeMap::new();
+    for meta in store.list(FOLDER).await.map_err(|source| RunError::List { source })? {
+        let Some(run) = meta.key.strip_prefix(FOLDER).and_then(|run| run.parse::<RunId>().ok()) else { continue };
+        match store.get(&meta.key).await {
+            Ok(by) => _ = asked.insert(run, String::from_utf8_lossy(&by).into_owned()),
+            Err(StorageError::NotFound { .. }) => {} // it was heard
+            Err(source) => return Err(RunError::Store { run: run.to_string(), source }),
+        }
+    }
+    Ok(asked)
 }
 
 /// Asks whoever is at the run to end it and take back what it did; `by` is who wants that.
@@ -24,7 +44,8 @@ pub async fn cancel(store: &SharedStore, run: &RunId, by: &str) -> Result<(), Ru
 }
 
 /// Looks for that wish while the guard lives.
-pub(super) fn watch(store: &SharedStore, run: &RunId, stop: &Stop) -> DropGuard {
+#[must_use]
+pub fn watch(store: &SharedStore, run: &RunId, stop: &Stop) -> DropGuard {
     let (store, run, stop, done) = (store.clone(), run.clone(), stop.clone(), CancellationToken::new());
     let until = done.clone();
     tokio::spawn(async move {
@@ -44,7 +65,7 @@ pub(super) fn watch(store: &SharedStore, run: &RunId, stop: &Stop) -> DropGuard 
 }
 
 /// The wish is fulfilled, or the run is over before it was heard.
-pub(super) async fn heard(store: &SharedStore, run: &RunId) {
+pub async fn heard(store: &SharedStore, run: &RunId) {
     if let Err(error) = store.delete(&key(run)).await {
         // It names a run that is over, and nobody looks at it again.
         tracing::debug!(%error, %run, "the wish that a run should end stays in the store");
