@@ -4,11 +4,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod browser;
+mod bucket;
 mod cut_off;
 mod deploy;
+mod forgotten;
 mod http;
 mod life;
 mod many;
 mod pair;
+mod receiver;
 mod scene;
 mod tell;

@@ -7,20 +7,27 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use drydock::repository::{KeyCost, Repository};
-use drydock::storage::LocalStore;
+use drydock::storage::{Limits, LocalStore, S3Credentials, S3Spec, S3Store, SharedStore};
 use serde_json::Value;
 
 use crate::http;
 use crate::support::postgres::Postgres;
 use crate::support::redis::Redis;
+use crate::support::seaweed::Seaweed;
 use crate::support::{Folder, cache, run};
 
 const PASSWORD: &str = "gusto-plover-anvil-mica-9";
+
+/// The data of a stack of files alone.
+pub const FILES: &str = "  data:\n  - name: files\n    volume: {path: ./files}\n";
 
 static SERVER: LazyLock<Postgres> = LazyLock::new(|| Postgres::start("15"));
 
 pub struct Scene {
     pub folder: Folder,
+    store: SharedStore,
+    /// The document's `repository`.
+    repository: String,
     _redis: Option<Redis>,
 }
 
@@ -49,7 +56,7 @@ impl Scene {
             cache().join("pg-15/bin").display(),
             redis.port,
         );
-        let scene = Self::on(name, &spec, Some(redis));
+        let scene = Self { _redis: Some(redis), ..Self::in_a_folder(name, &spec) };
         std::fs::create_dir(scene.path("sandboxes")).unwrap();
         if crate::support::is_root() {
             // the sandbox's server runs as an unprivileged user, who must reach its folder
@@ -60,11 +67,41 @@ impl Scene {
 
     /// Files alone.
     pub fn files(name: &str, more: &str) -> Self {
-        Self::on(name, &format!("{more}  data:\n  - name: files\n    volume: {{path: ./files}}\n"), None)
+        Self::in_a_folder(name, &format!("{more}{FILES}"))
     }
 
-    fn on(name: &str, spec: &str, redis: Option<Redis>) -> Self {
-        let scene = Self { folder: Folder::new(&format!("daemon-{name}")), _redis: redis };
+    /// Files alone, kept in a new bucket.
+    pub fn in_a_bucket(server: &Seaweed, name: &str) -> Self {
+        server.create_bucket(name);
+        let folder = Folder::new(&format!("daemon-{name}"));
+        for (file, text) in [("access", Seaweed::ACCESS_KEY), ("secret", Seaweed::SECRET_KEY)] {
+            std::fs::write(folder.path().join(file), text).unwrap();
+        }
+        let endpoint = server.endpoint();
+        let repository = format!(
+            "    location: s3://{name}/papg\n    s3: {{endpoint: '{endpoint}', accessKeyId: {{fromFile: access}}, \
+             secretAccessKey: {{fromFile: secret}}}}\n"
+        );
+        let credentials = S3Credentials {
+            access_key_id: Seaweed::ACCESS_KEY.into(),
+            secret_access_key: Seaweed::SECRET_KEY.into(),
+            session_token: None,
+        };
+        let spec = S3Spec { endpoint: Some(endpoint), credentials: Some(credentials), ..S3Spec::default() };
+        let store = async { S3Store::connect(name, "papg", &spec, Limits::default()).await.unwrap() };
+        let store = Arc::new(tokio::runtime::Runtime::new().unwrap().block_on(store));
+        Self::on(folder, store, repository, FILES)
+    }
+
+    fn in_a_folder(name: &str, spec: &str) -> Self {
+        let folder = Folder::new(&format!("daemon-{name}"));
+        let store = async { LocalStore::create(folder.path().join("store")).await.unwrap() };
+        let store = Arc::new(tokio::runtime::Runtime::new().unwrap().block_on(store));
+        Self::on(folder, store, "    location: ./store\n".into(), spec)
+    }
+
+    fn on(folder: Folder, store: SharedStore, repository: String, spec: &str) -> Self {
+        let scene = Self { folder, store, repository, _redis: None };
         std::fs::create_dir(scene.path("files")).unwrap();
         std::fs::create_dir(scene.path("schedules")).unwrap();
         scene.write("files/a.txt", "the first file");
@@ -72,17 +109,17 @@ impl Scene {
         scene.write_stack(spec);
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
-            let store = Arc::new(LocalStore::create(scene.path("store")).await.unwrap());
-            Repository::create(store, &PASSWORD.into(), KeyCost::negligible()).await.unwrap();
+            Repository::create(scene.store.clone(), &PASSWORD.into(), KeyCost::negligible()).await.unwrap();
         });
         scene.drydock(&["init"]);
         scene
     }
 
+    /// `spec` begins with what more there is to say of the repository.
     pub fn write_stack(&self, spec: &str) {
-        let head = "apiVersion: drydock.dev/v1alpha1\nkind: Stack\nmetadata: {name: shop}\nspec:\n";
-        let repository = "  repository:\n    location: ./store\n    password: {fromFile: password}\n";
-        self.write("stack.yaml", &format!("{head}{repository}{spec}"));
+        let head = "apiVersion: drydock.dev/v1alpha1\nkind: Stack\nmetadata: {name: shop}\nspec:\n  repository:\n";
+        let password = "    password: {fromFile: password}\n";
+        self.write("stack.yaml", &format!("{head}{}{password}{spec}", self.repository));
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -96,10 +133,10 @@ impl Scene {
     /// A schedule; as if it had been seen first `seen_ago` hours ago, so that an instant of its is due at once.
     pub fn schedule(&self, name: &str, operation: &str, cron: &str, seen_ago: i64) {
         let since = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(seen_ago);
-        std::fs::create_dir_all(self.path("store/schedules")).unwrap();
         let known = serde_json::json!({"formatVersion": 1, "schedule": name, "cron": cron, "timeZone": "UTC",
             "since": since.to_string()});
-        self.write(&format!("store/schedules/{name}.json"), &known.to_string());
+        let put = async { self.store.put(&format!("schedules/{name}.json"), vec![known.to_string().into()]).await };
+        tokio::runtime::Runtime::new().unwrap().block_on(put).unwrap();
         let text = format!(
             "apiVersion: drydock.dev/v1alpha1\nkind: Schedule\nmetadata: {{name: {name}}}\nspec:\n  operation: \
              {operation}\n  cron: '{cron}'\n"
@@ -203,6 +240,10 @@ impl Daemon {
         let parsed = |answer: &http::Answer| serde_json::from_str::<Value>(&answer.body).unwrap();
         let is_ready = |answer: &http::Answer| answer.status == 200 && ready(&parsed(answer));
         parsed(&self.until(what, "/api/v1/status", is_ready))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn signal(&self, name: &str) {

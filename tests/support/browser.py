@@ -4,8 +4,8 @@
 Usage: browser.py URL [FOLDER]
 
 Every width and colour scheme is one view: whether it scrolls sideways and because of what, its text. With FOLDER a
-screenshot of each view and a PDF are written there. Whatever the page loads or complains about is listed. Needs Python's
-standard library and Chromium alone: the two speak over a pipe (--remote-debugging-pipe).
+screenshot of each view and a PDF are written there. Whatever the page loads or complains about is listed, and what the tab
+key comes to. Needs Python's standard library and Chromium alone: the two speak over a pipe (--remote-debugging-pipe).
 """
 import base64, json, os, shutil, subprocess, sys, tempfile
 
@@ -16,6 +16,18 @@ OVERFLOW = """[...document.body.querySelectorAll('*')].filter(e => {
   return box.width > 1 && box.right > document.documentElement.clientWidth + 0.5 && style.clipPath === 'none'
     && ![...e.children].some(c => c.getBoundingClientRect().right > document.documentElement.clientWidth + 0.5);
 }).map(e => e.tagName + '.' + e.getAttribute('class') + ': ' + e.textContent.trim().slice(0, 60))"""
+
+# All that a person without a mouse must come to: what is drawn and can be followed, opened or scrolled.
+USABLE = """[...document.querySelectorAll('a[href], button, summary, input, select, textarea, [tabindex="0"]')]
+  .filter(e => e.checkVisibility() && !e.disabled)"""
+# Where one is, and whether one sees it.
+FOCUSED = """(() => {
+  const e = document.activeElement;
+  if (!e || e === document.body || e === document.documentElement) return -1;
+  const style = getComputedStyle(e);
+  if (style.outlineStyle === 'none' && style.boxShadow === 'none') window.unmarked.push(window.name_of(e));
+  return window.usable.indexOf(e);
+})()"""
 
 
 class Browser:
@@ -72,6 +84,24 @@ class Browser:
             self.events.append(self.message())
 
 
+def tabbed(browser):
+    """What the tab key comes to, from the top of the page to its end."""
+    browser.evaluate("window.name_of = e => e.tagName + ': ' + e.textContent.trim().slice(0, 60); window.unmarked = [];"
+                     "window.usable = %s; document.activeElement.blur(); scrollTo(0, 0)" % USABLE)
+    count, reached = browser.evaluate("usable.length"), set()
+    for _ in range(count + 20):
+        for kind in ("rawKeyDown", "keyUp"):
+            browser.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
+        at = browser.evaluate(FOCUSED)
+        if at in reached:
+            break  # once around
+        if at >= 0:
+            reached.add(at)
+    missed = [at for at in range(count) if at not in reached]
+    return {"usable": count, "reached": len(reached), "unmarked": browser.evaluate("unmarked"),
+            "unreached": browser.evaluate("%s.map(at => name_of(usable[at]))" % json.dumps(missed))}
+
+
 def look(browser, url, folder):
     target = browser.call("Target.createTarget", url="about:blank")["targetId"]
     browser.session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -99,6 +129,7 @@ def look(browser, url, folder):
                 file.write(base64.b64decode(shot["data"]))
     browser.call("Emulation.clearDeviceMetricsOverride")
     browser.call("Emulation.setEmulatedMedia", features=[])
+    keyboard = tabbed(browser)
     pdf = base64.b64decode(browser.call("Page.printToPDF", preferCSSPageSize=True, paperWidth=8.27, paperHeight=11.69)["data"])
     if folder:
         with open(os.path.join(folder, "print.pdf"), "wb") as file:
@@ -113,7 +144,8 @@ def look(browser, url, folder):
     complaints = [json.dumps(event["params"]) for event in browser.events if event.get("method") in kinds]
     loaded = [event["params"]["request"]["url"] for event in browser.events
               if event.get("method") == "Network.requestWillBeSent"]
-    return {"views": views, "roles": roles, "complaints": complaints, "loaded": loaded, "pdfBytes": len(pdf)}
+    return {"views": views, "roles": roles, "complaints": complaints, "loaded": loaded, "keyboard": keyboard,
+            "pdfBytes": len(pdf)}
 
 
 def main():

@@ -3,6 +3,7 @@
 //! temporary folder, and dies with the test process, also when that is killed.
 #![allow(dead_code)] // each test binary uses its part
 
+pub mod browser;
 pub mod postgres;
 pub mod redis;
 pub mod restic;

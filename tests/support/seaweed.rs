@@ -58,6 +58,17 @@ impl Seaweed {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// Makes a bucket; SeaweedFS gives each volumes of its own, and has only so many.
+    pub fn create_bucket(&self, name: &str) {
+        use aws_sdk_s3::config::{Builder, Credentials, Region};
+        let credentials = Credentials::new(Self::ACCESS_KEY, Self::SECRET_KEY, None, None, "test");
+        let config = Builder::new().behavior_version_latest().endpoint_url(self.endpoint());
+        let config = config.region(Region::new("us-east-1")).credentials_provider(credentials).force_path_style(true);
+        let client = aws_sdk_s3::Client::from_conf(config.build());
+        let made = async { client.create_bucket().bucket(name).send().await.map(drop).unwrap() };
+        tokio::runtime::Runtime::new().unwrap().block_on(made);
+    }
+
     pub fn pid(&self) -> u32 {
         self.server.pid()
     }

@@ -1,12 +1,11 @@
 //! The exported page in headless Chromium. `DRYDOCK_SCREENSHOTS=FOLDER` keeps it and what it looked like.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::Value;
 
 use super::story;
-use crate::support::run;
+use crate::support::browser;
 use crate::world::World;
 
 fn export(world: &World, code: i32) -> PathBuf {
@@ -17,30 +16,18 @@ fn export(world: &World, code: i32) -> PathBuf {
 }
 
 fn open(html: &Path, name: &str) -> Value {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/browser.py");
-    let mut command = Command::new("python3");
-    command.arg(script).arg(format!("file://{}", html.display()));
-    if let Some(folder) = std::env::var_os("DRYDOCK_SCREENSHOTS") {
-        let folder = PathBuf::from(folder).join(name);
-        std::fs::create_dir_all(&folder).unwrap();
+    if let Some(folder) = browser::screenshots(name) {
         std::fs::copy(html, folder.join("page.html")).unwrap();
-        command.arg(folder);
     }
-    serde_json::from_str(&run(&mut command)).unwrap()
+    browser::open(&url(html), name)
 }
 
-/// Nothing loaded, nothing complained about, nothing to scroll sideways; light and dark are two.
+fn url(html: &Path) -> String {
+    format!("file://{}", html.display())
+}
+
 fn judge(seen: &Value, html: &Path) {
-    assert_eq!(seen["loaded"], serde_json::json!([format!("file://{}", html.display())]));
-    assert_eq!(seen["complaints"], serde_json::json!([]));
-    let views = seen["views"].as_array().unwrap();
-    assert_eq!(views.len(), 5);
-    for view in views {
-        assert_eq!(view["scrollWidth"], view["width"], "it scrolls sideways because of {}", view["overflow"]);
-        assert_eq!(view["overflow"], serde_json::json!([]), "at {}", view["width"]);
-    }
-    assert_ne!(views[0]["background"], views[1]["background"]);
-    assert!(seen["pdfBytes"].as_u64().unwrap() > 10_000);
+    browser::judge(seen, &url(html));
 }
 
 #[test]
