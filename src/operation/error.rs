@@ -24,6 +24,8 @@ pub enum OperationError {
     UnknownStep { step: String },
     #[error("what the plan tells the step `{step}` cannot be understood")]
     Parameters { step: String, source: serde_json::Error },
+    #[error("what the run {run} has written lies on the machine {host}")]
+    Elsewhere { run: String, host: String },
     #[error("there is no run {run}")]
     NoRun { run: String },
     #[error("the run {run} is over: {}", outcome.word())]
@@ -56,7 +58,7 @@ impl Failure for OperationError {
             Self::Snapshot(error) => error.category(),
             Self::Drill(error) => error.category(),
             Self::Restore(error) => error.category(),
-            Self::NoRetention | Self::NoRun { .. } | Self::Over { .. } => Category::Usage,
+            Self::NoRetention | Self::NoRun { .. } | Self::Over { .. } | Self::Elsewhere { .. } => Category::Usage,
             Self::UnknownOperation { .. } | Self::UnknownStep { .. } | Self::Parameters { .. } | Self::Waits { .. } => {
                 Category::NeedsOperator
             }
@@ -78,6 +80,7 @@ impl Failure for OperationError {
             }
             Self::NoRun { .. } => Some("`drydock runs -f FILE` lists them".into()),
             Self::Over { .. } => None,
+            Self::Elsewhere { host, .. } => Some(format!("type the same on {host}")),
             Self::Waits { run, .. } => Some(format!(
                 "look with `drydock runs show {run} -f FILE`; when the cause is gone `drydock runs resume {run} -f FILE` goes \
                  on, `drydock runs undo {run} -f FILE` takes back what it did"

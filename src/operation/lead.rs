@@ -133,7 +133,13 @@ async fn under(
     let how = How { wait: order.wait, fresh: true, say };
     let mut taken = Vec::new();
     for former in lease.former().to_vec() {
-        let led = taken_up(home, lease, &former, order.found, stop, cx, &How { fresh: false, ..how }).await?;
+        let led = match taken_up(home, lease, &former, order.found, stop, cx, &How { fresh: false, ..how }).await {
+            Err(error @ OperationError::Elsewhere { .. }) => {
+                tracing::warn!(%error, "a run that was cut off stays so"); // nothing here stands in its way
+                continue;
+            }
+            led => led?,
+        };
         taken.extend(led.as_ref().map(TakenUp::of));
     }
     let plan = match order.request.plan(home, &order.run, cx).await {

@@ -110,7 +110,8 @@ impl Request {
             Self::Forget(_) | Self::ForgetAndPrune(..) => forget::WORD,
             Self::Prune(_) => prune::WORD,
             Self::Drill(_) => drill::WORD,
-            Self::Restore(_) => restore::WORD,
+            Self::Restore(asked) if asked.target == Target::InPlace => restore::WORD,
+            Self::Restore(_) => restore::COPY,
             Self::BringBack(_) => restore::BRING_BACK,
             Self::Discard(_) => restore::DISCARD,
         }
@@ -147,6 +148,7 @@ pub(super) fn scope(word: &str) -> Scope {
     match word {
         check::WORD => Scope::Check,
         drill::WORD => Scope::Drill,
+        restore::COPY => Scope::Copy,
         _ => Scope::Act,
     }
 }

@@ -1,4 +1,4 @@
-//! A restore in place, and what is done about one that is over: their steps are `restore`'s.
+//! Restores, in place and beside what is live, and what is done about one that is over: their steps are `restore`'s.
 
 use async_trait::async_trait;
 
@@ -7,15 +7,18 @@ use super::work::{self, Report};
 use super::{OperationError, RestoreRequest};
 use crate::context::Context;
 use crate::point::{Home, load};
-use crate::restore::{AfterWork, Learned, RestorePlan, Work, phases as frozen, plan};
+use crate::restore::{AfterWork, CopyWork, Learned, RestorePlan, Target, Work, copy_phases, phases as frozen, plan};
 use crate::run::{Phase, RunError, RunId, restores};
 
 pub const WORD: &str = restores::OPERATION;
+pub const COPY: &str = restores::COPY;
 pub const BRING_BACK: &str = restores::UNDO;
 pub const DISCARD: &str = restores::DISCARD;
 
 /// What is asked, of the point as it is now.
 async fn asked(home: &Home, run: &RunId, asked: &RestoreRequest, cx: &Context) -> Result<RestorePlan, OperationError> {
+    // Somebody may have pruned since the repository was opened: a person thinks for a while.
+    home.repository.refresh_index().await.map_err(crate::restore::RestoreError::from)?;
     let points = load(&home.repository, &home.stack.name).await.map_err(crate::restore::RestoreError::from)?;
     let point = points.find(&asked.point.to_string(), cx.clock.now()).map_err(crate::restore::RestoreError::from)?;
     let (target, options) = (asked.target.clone(), asked.options.clone());
@@ -28,7 +31,11 @@ pub async fn phases(
     request: &RestoreRequest,
     cx: &Context,
 ) -> Result<Vec<Phase>, OperationError> {
-    Ok(frozen(home, &asked(home, run, request, cx).await?, cx).await?)
+    let plan = asked(home, run, request, cx).await?;
+    Ok(match plan.target {
+        Target::InPlace => frozen(home, &plan, cx).await?,
+        Target::Folder(_) | Target::Databases(_) => copy_phases(home, &plan, cx).await?,
+    })
 }
 
 #[async_trait(?Send)]
@@ -39,6 +46,13 @@ impl work::Work for Work<'_> {
 
     async fn cut_off(&self, error: RunError, cx: &Context) -> OperationError {
         self.cut_off(error, cx).await.into()
+    }
+}
+
+#[async_trait(?Send)]
+impl work::Work for CopyWork<'_> {
+    fn reports(self: Box<Self>) -> Vec<Report> {
+        vec![Report::Restore(Box::new(self.into_learned()))]
     }
 }
 

@@ -8,7 +8,7 @@ use super::work::{self, How};
 use super::{OperationError, journals};
 use crate::context::Context;
 use crate::point::Home;
-use crate::run::{ENGINE_VERSION, Lease, Left, Outcome, RunId, State, Stop, cancel};
+use crate::run::{ENGINE_VERSION, Lease, Left, Outcome, RunId, State, Stop, cancel, restores};
 
 /// What becomes of a run that was cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +95,9 @@ pub(super) async fn taken_up(
             reports: Vec::new(),
             former: Vec::new(),
         }));
+    }
+    if let Some(host) = crate::restore::elsewhere(&state.plan).filter(|_| state.plan.operation == restores::COPY) {
+        return Err(OperationError::Elsewhere { run: run.to_owned(), host });
     }
     let found = if is_ours(&state) { found } else { Found::Undo };
     tracing::warn!(run, operation = state.plan.operation, "a run that was cut off is taken up");

@@ -63,6 +63,7 @@ pub fn of<'a>(home: &'a Home, run: &'a RunId, plan: &Plan, how: How<'a>) -> Resu
         forget::WORD | prune::WORD => Box::new(forget::Work::new(home, how)),
         drill::WORD => Box::new(drill::Work::new(home, run, how)),
         restore::WORD => Box::new(crate::restore::Work::new(home, run, plan, how.wait, how.fresh)?),
+        restore::COPY => Box::new(crate::restore::CopyWork::new(home, run, plan, how.wait)?),
         restore::BRING_BACK | restore::DISCARD => Box::new(AfterWork::of(home, run, plan)?),
         word => return Err(OperationError::UnknownOperation { run: run.to_string(), operation: word.to_owned() }),
     })

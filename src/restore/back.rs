@@ -15,7 +15,7 @@ use crate::point::{Home, Member, PointId, load};
 use crate::stack::{DataKind, Name, PostgresSpec, RedisSpec, VolumeSpec};
 
 /// How long the sessions of a process that died, or of a task that was ended, may still hold their locks.
-const LOCKS_GO_WITHIN: Duration = Duration::from_secs(20);
+pub const LOCKS_GO_WITHIN: Duration = Duration::from_secs(20);
 
 pub fn kind<'a>(home: &'a Home, data: &Name) -> Result<&'a DataKind, RestoreError> {
     let found = home.stack.spec.data.iter().find(|set| set.name == *data);
@@ -108,7 +108,7 @@ pub async fn databases(spec: &PostgresSpec, run: &str, swapped: &[Swapped]) -> R
     Ok(())
 }
 
-fn is_locked(error: &postgres::RestoreError) -> bool {
+pub fn is_locked(error: &postgres::RestoreError) -> bool {
     let under_way = |refusal: &Refusal| matches!(refusal, Refusal::UnderWay { .. });
     matches!(error, postgres::RestoreError::Refused(refusals) if refusals.iter().all(under_way))
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::gate::{self, Filled};
 use super::in_place::{copy, rehearsed};
-use super::references::Look;
+use super::references::{Look, Rows};
 use super::trouble::Trouble;
 use super::work::Work;
 use super::{RestoreError, back, safety};
@@ -145,7 +145,7 @@ impl Work<'_> {
         let gone = || RestoreError::SafetyGone { point: self.told.safety_point };
         let safety = self.safety_record(cx).await?.ok_or_else(gone)?;
         let databases = self.told.databases();
-        let look = Look { home: self.home, plan, safety: &safety, databases: &databases };
+        let look = Look { home: self.home, plan, files: &safety, rows: Rows::Waiting(&databases) };
         let compared = look.compare(cx).await.map_err(Trouble::References)?;
         let new_gaps: u64 = compared.iter().map(|one| one.comparison.difference_count).sum();
         if new_gaps > 0 && !self.told.allow_gaps {

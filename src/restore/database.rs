@@ -3,36 +3,26 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::RestoreError;
 use super::plan::{Part, RestorePlan};
-use super::report::{Former, Report, RestoredSet, ms};
+use super::report::{Former, RestoredSet, ms};
 use crate::context::Context;
 use crate::data::DataError;
 use crate::data::postgres::restore::{self as postgres, RestoreOptions, Restored, Target};
 use crate::point::Home;
 use crate::stack::{DataKind, Name, PostgresSpec};
 
-/// Fills and verifies one data set after the other.
+/// Fills and verifies the databases of one data set; they get their names, and stay marked as the run's.
 pub async fn fill(
     home: &Home,
     plan: &RestorePlan,
+    part: &Part,
     names: &BTreeMap<String, String>,
     cx: &Context,
-) -> Result<Report, RestoreError> {
-    let mut report = plan.report();
-    for part in &plan.parts {
-        let begun = Instant::now();
-        let options = options(plan, target(names));
-        let restored = postgres::restore(&home.repository, &part.member.tree, spec(part), &options, cx).await;
-        let failed = |source| RestoreError::Data {
-            data: part.name().clone(),
-            done: report.data.iter().map(|set: &RestoredSet| set.data.clone()).collect(),
-            source: Box::new(DataError::PostgresRestore(source)),
-        };
-        let restored = restored.map_err(failed)?;
-        report.data.push(restored_set(part, restored, begun));
-    }
-    Ok(report)
+) -> Result<RestoredSet, DataError> {
+    let begun = Instant::now();
+    let options = options(plan, target(names));
+    let restored = postgres::restore(&home.repository, &part.member.tree, spec(part), &options, cx).await?;
+    Ok(restored_set(part, restored, begun))
 }
 
 pub fn target(names: &BTreeMap<String, String>) -> Target {
@@ -43,6 +33,7 @@ pub fn options(plan: &RestorePlan, target: Target) -> RestoreOptions {
     RestoreOptions {
         roles: plan.options.roles,
         allow_not_empty: plan.options.allow_not_empty,
+        held: !matches!(target, Target::InPlace),
         ..RestoreOptions::new(target, plan.run.clone())
     }
 }

@@ -29,17 +29,12 @@ pub enum RestoreError {
     NoDatabases { point: PointId },
     #[error("new database names are given for several data sets: {}", data.join(", "))]
     NamesForSeveral { data: Vec<String> },
-    /// A restore into a folder or databases beside what is live failed.
-    #[error("cannot restore the data set `{data}`; {}", state(done))]
-    Data {
-        data: Name,
-        /// What was restored before it.
-        done: Vec<Name>,
-        source: Box<DataError>,
-    },
-    /// An in-place restore failed.
     #[error("cannot restore the data set `{data}`; {left}")]
-    InPlace { data: Name, run: String, safety_point: Option<PointId>, left: Left, source: Box<DataError> },
+    Data { data: Name, run: String, safety_point: Option<PointId>, left: Left, source: Box<DataError> },
+    #[error("the folder {folder} has a name that is no UTF-8, so no run can be told of it")]
+    FolderName { folder: String },
+    #[error("what the restore {run} had made of `{data}` is not there any more, or not its own")]
+    CopyGone { data: Name, run: String },
     /// Something differs, and what was replaced before it could not be brought back.
     #[error("{what} differs from what was recorded; {left}")]
     Differs { what: String, run: String, safety_point: Option<PointId>, left: Left },
@@ -87,15 +82,7 @@ pub enum RestoreError {
     Hook(#[from] HookError),
 }
 
-fn state(done: &[Name]) -> String {
-    let names: Vec<&str> = done.iter().map(Name::as_str).collect();
-    match names.as_slice() {
-        [] => "nothing else was restored before it".into(),
-        names => format!("restored before it: {}", names.join(", ")),
-    }
-}
-
-/// What an in-place restore that failed has left.
+/// What a restore that failed has left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Left {
     /// It failed before the first data set was replaced.
@@ -110,6 +97,13 @@ pub enum Left {
     Live,
     /// Something could not be brought back, and why.
     Open(String),
+    /// Of one beside what is live: what it had made is gone again.
+    Removed {
+        /// It wrote into folders that held something, which nobody can tell apart any more.
+        among: bool,
+    },
+    /// Of one beside what is live: something that it had made could not be removed, and why.
+    Remains(String),
 }
 
 impl Left {
@@ -137,16 +131,24 @@ impl fmt::Display for Left {
             }
             Self::Live => f.write_str("all of it is live and as recorded; the next command writes down that it is"),
             Self::Open(why) => write!(f, "what is live may be a mixture, which could not be brought back ({why})"),
+            Self::Removed { among: false } => f.write_str("what it had made is removed again"),
+            Self::Removed { among: true } => {
+                f.write_str("what it had made is removed again, but for what it wrote among what was there before")
+            }
+            Self::Remains(why) => write!(f, "not all that it had made could be removed ({why})"),
         }
     }
 }
 
 /// A failure that leaves a mixture needs a person, whatever it was.
 fn in_place_category(left: &Left, category: Category) -> Category {
-    if matches!(left, Left::Open(_)) { Category::NeedsOperator } else { category }
+    if matches!(left, Left::Open(_) | Left::Remains(_)) { Category::NeedsOperator } else { category }
 }
 
 fn in_place_hint(run: &str, safety_point: Option<&PointId>, left: &Left, hint: Option<String>) -> Option<String> {
+    if matches!(left, Left::Remains(_)) {
+        return Some(format!("when the cause is gone: `drydock runs undo {run} -f FILE` removes it"));
+    }
     if !matches!(left, Left::Open(_)) {
         return hint;
     }
@@ -180,17 +182,16 @@ impl Failure for RestoreError {
             | Self::NoDatabase { .. }
             | Self::NoDatabases { .. }
             | Self::NamesForSeveral { .. }
+            | Self::FolderName { .. }
             | Self::NoSuchRun { .. } => Category::Usage,
             Self::MemberMissing { .. } => Category::Integrity,
-            Self::Data { source, .. }
-            | Self::Refused { source, .. }
-            | Self::Mend { source, .. }
-            | Self::Look { source, .. } => source.category(),
-            Self::InPlace { left, source, .. } if was_unproven(source, left) => Category::Unavailable,
-            Self::InPlace { left, source, .. } => in_place_category(left, source.category()),
+            Self::Refused { source, .. } | Self::Mend { source, .. } | Self::Look { source, .. } => source.category(),
+            Self::Data { left, source, .. } if was_unproven(source, left) => Category::Unavailable,
+            Self::Data { left, source, .. } => in_place_category(left, source.category()),
             Self::Differs { left, .. } => in_place_category(left, Category::Integrity),
             Self::Journal { left, source, .. } => in_place_category(left, source.category()),
             Self::Unfinished { .. } | Self::TakenBack { .. } | Self::Unreadable { .. } => Category::NeedsOperator,
+            Self::CopyGone { .. } => Category::NeedsOperator,
             Self::SafetyGone { .. } => Category::Integrity,
             Self::Abandoned { left, .. } => in_place_category(left, Category::Interrupted),
             Self::Halted { left, source, .. } => in_place_category(left, source.category()),
@@ -215,7 +216,7 @@ impl Failure for RestoreError {
             Self::References { run, safety_point, left, source, .. } => {
                 in_place_hint(run, safety_point.as_ref(), left, source.hint())
             }
-            Self::InPlace { run, safety_point, left, source, .. } => {
+            Self::Data { run, safety_point, left, source, .. } => {
                 let hint = if was_unproven(source, left) { None } else { source.hint() };
                 in_place_hint(run, safety_point.as_ref(), left, hint)
             }
@@ -227,7 +228,8 @@ impl Failure for RestoreError {
                 in_place_hint(run, safety_point.as_ref(), left, source.hint())
             }
             Self::Unreadable { .. } => Some("a newer drydock began it: use that one to bring it to its end".into()),
-            Self::TakenBack { .. } | Self::SafetyGone { .. } => None,
+            Self::TakenBack { .. } | Self::SafetyGone { .. } | Self::CopyGone { .. } => None,
+            Self::FolderName { .. } => Some("choose another folder".into()),
             Self::Abandoned { run, left, .. } => in_place_hint(run, None, left, None),
             Self::Unfinished { run } => {
                 Some(format!("bring it to its end first: `drydock restore -f FILE --resume {run}`, or `--undo {run}`"))
@@ -237,10 +239,7 @@ impl Failure for RestoreError {
             Self::Safety(source) => Some(source.hint().unwrap_or_else(|| {
                 "restore beside what is live instead: `--to DIR`, or `--to-database NEW` for a database".into()
             })),
-            Self::Data { source, .. }
-            | Self::Refused { source, .. }
-            | Self::Mend { source, .. }
-            | Self::Look { source, .. } => source.hint(),
+            Self::Refused { source, .. } | Self::Mend { source, .. } | Self::Look { source, .. } => source.hint(),
             Self::Point(error) => error.hint(),
             Self::Repository(error) => error.hint(),
             Self::Hook(error) => error.hint(),

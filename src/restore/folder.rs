@@ -1,33 +1,17 @@
-//! `--to DIR`: every data set's files below `DIR/<data set>`, as they are stored; for a volume they are the volume.
+//! `--to DIR`: a data set's files below `DIR/<data set>`, as they are stored; of a volume they are the volume.
 
 use std::path::Path;
 use std::time::Instant;
 
 use super::plan::{Part, RestorePlan};
-use super::report::{Report, RestoredSet, ms};
-use super::{RestoreError, preview, root};
+use super::report::{RestoredSet, ms};
+use super::root;
 use crate::context::Context;
 use crate::data::{DataError, volume};
 use crate::point::Home;
 
-/// Writes and verifies one data set after the other.
-pub async fn fill(home: &Home, plan: &RestorePlan, folder: &Path, cx: &Context) -> Result<Report, RestoreError> {
-    preview::refuse_early(home, plan, cx).await?; // nothing is written when one of them is refused
-    let mut report = plan.report();
-    for part in &plan.parts {
-        let done = || report.data.iter().map(|set: &RestoredSet| set.data.clone()).collect();
-        match one(home, plan, part, &folder.join(part.name().as_str()), cx).await {
-            Ok(restored) => report.data.push(restored),
-            Err(source) => {
-                let (data, done) = (part.name().clone(), done());
-                return Err(RestoreError::Data { data, done, source: Box::new(source) });
-            }
-        }
-    }
-    Ok(report)
-}
-
-async fn one(
+/// Writes and verifies one data set; the folder stays marked as the run's.
+pub async fn fill(
     home: &Home,
     plan: &RestorePlan,
     part: &Part,
@@ -38,6 +22,7 @@ async fn one(
     let options = volume::RestoreOptions {
         allow_not_empty: plan.options.allow_not_empty,
         root: root::of(home, &part.member).await?,
+        held_for: Some(plan.run.clone()),
         ..volume::RestoreOptions::default()
     };
     let comparison = volume::restore_to(&home.repository, &part.member.tree, target, &options, cx).await?;
@@ -45,7 +30,7 @@ async fn one(
         data: part.name().clone(),
         kind: part.member.kind,
         to: vec![target.display().to_string()],
-        promoted: true,
+        promoted: comparison.holds(),
         comparison,
         formers: Vec::new(),
         notes: Vec::new(),

@@ -1,4 +1,4 @@
-//! What the process that led an in-place restore has learned, and what of it whoever waits is told: the journal has the
+//! What the process that led a restore has learned, and what of it whoever waits is told: the journal has the
 //! gist, without causes.
 
 use super::RestoreError;
@@ -17,6 +17,17 @@ pub struct Learned {
     pub(super) trouble: Option<Trouble>,
     /// Why something could not be brought back.
     pub(super) stuck: Option<String>,
+    pub(super) of: Of,
+}
+
+/// Of which kind of restore.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Of {
+    InPlace,
+    Copy {
+        /// It wrote into folders that held something.
+        among: bool,
+    },
 }
 
 impl std::fmt::Debug for Learned {
@@ -39,11 +50,17 @@ impl Learned {
         state: &State,
         cx: &Context,
     ) -> Result<Report, RestoreError> {
-        let Self { report, trouble, stuck } = self;
+        let Self { report, trouble, stuck, of } = self;
         let left = match left {
             run::Left::Over { outcome: Outcome::Succeeded, .. } => return Ok(report),
-            run::Left::Over { .. } => came_back(home, run, state, cx).await,
-            run::Left::Waiting { .. } => Left::Open(stuck.unwrap_or_else(|| "the journal says why".into())),
+            run::Left::Over { .. } => match of {
+                Of::InPlace => came_back(home, run, state, cx).await,
+                Of::Copy { among } => Left::Removed { among },
+            },
+            run::Left::Waiting { .. } => {
+                let why = stuck.unwrap_or_else(|| "the journal says why".into());
+                if matches!(of, Of::InPlace) { Left::Open(why) } else { Left::Remains(why) }
+            }
             run::Left::Parked => return Err(RestoreError::Unfinished { run: run.to_string() }),
         };
         match (trouble, state.abandoned.clone()) {

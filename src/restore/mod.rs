@@ -5,6 +5,7 @@
 mod after;
 mod back;
 mod beside;
+mod copy;
 mod database;
 mod error;
 mod folder;
@@ -24,10 +25,8 @@ mod safety;
 mod trouble;
 mod work;
 
-use crate::context::Context;
-use crate::point::Home;
-
 pub use after::{After, AfterWork};
+pub use copy::{Work as CopyWork, elsewhere, phases as copy_phases};
 pub use error::{Left, RestoreError};
 pub use in_place::phases;
 pub use learned::{Learned, mended};
@@ -36,23 +35,3 @@ pub use preview::{Action, PartPreview, Preview, preview};
 pub use report::{ComparedReference, Former, Report, RestoredSet, SetAside};
 pub(crate) use root::of as folder_of_member;
 pub use work::Work;
-
-/// Restores beside what is live, as `plan` says; returns what was compared, never just "ok". The caller holds a shared lock.
-/// In place it is a run: [`phases`] and [`Work`].
-///
-/// # Panics
-/// For a plan whose target is in place.
-///
-/// # Errors
-/// The data set that could not be restored, and what that has left. One that differs from what was recorded is no error:
-/// see [`Report::holds`] and [`RestoredSet::promoted`].
-pub async fn restore(home: &Home, plan: &RestorePlan, cx: &Context) -> Result<Report, RestoreError> {
-    if matches!(plan.target, Target::Databases(_)) {
-        mend::refuse_unfinished(home).await?; // it would take the databases beside for its own leftovers
-    }
-    match &plan.target {
-        Target::Folder(target) => folder::fill(home, plan, target, cx).await, // files, beside everything
-        Target::Databases(names) => database::fill(home, plan, names, cx).await, // new databases, beside the live ones
-        Target::InPlace => unreachable!("in place it is a run"),
-    }
-}

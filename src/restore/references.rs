@@ -1,6 +1,8 @@
 //! Before an in-place restore goes live: will the rows that are live then lead to the files that are live then, but for
-//! the gaps that the recovery point recorded? Restored databases are asked where they wait, beside the live ones; the
+//! the gaps that the recovery point recorded? And of databases beside: do their rows lead to the point's files? Restored databases are asked where they wait, beside the live ones; the
 //! files are those of the trees, which the copies beside were verified against.
+
+use std::collections::BTreeMap;
 
 use super::RestoreError;
 use super::error::Left;
@@ -19,10 +21,17 @@ use crate::stack::{DataKind, Name, PostgresSpec, Reference};
 pub struct Look<'a> {
     pub home: &'a Home,
     pub plan: &'a RestorePlan,
-    /// Has the files of a volume that is not restored, as they were a moment ago.
-    pub safety: &'a PointRecord,
-    /// What waits beside the live databases.
-    pub databases: &'a [(Name, DatabaseRecord)],
+    /// Has the files of a volume that is not restored: in place as they were a moment ago, beside as the point has them.
+    pub files: &'a PointRecord,
+    pub rows: Rows<'a>,
+}
+
+/// Where restored rows are asked.
+pub enum Rows<'a> {
+    /// In databases that wait beside the live ones; in live ones where they are not restored.
+    Waiting(&'a [(Name, DatabaseRecord)]),
+    /// Under new names, recorded → new; under the recorded ones where the map is empty.
+    Named(&'a BTreeMap<String, String>),
 }
 
 /// Rows and files that could not be compared.
@@ -114,11 +123,14 @@ impl Look<'_> {
         let set = self.home.stack.spec.data.iter().find(|set| set.name == pair.database)?;
         let DataKind::Postgres(spec) = &set.kind else { return None };
         let database = pair.database_name.as_ref().or(spec.database.as_ref()).or(spec.databases.first())?;
-        let waits = self.databases.iter().any(|(data, one)| *data == pair.database && one.database == *database);
-        if !waits {
-            return Some((reference.clone(), spec.clone()));
-        }
-        let beside = postgres::restore::beside(database, &self.plan.run);
+        let beside = match self.rows {
+            Rows::Waiting(all) if all.iter().any(|(data, one)| *data == pair.database && one.database == *database) => {
+                postgres::restore::beside(database, &self.plan.run)
+            }
+            Rows::Waiting(_) => return Some((reference.clone(), spec.clone())),
+            Rows::Named(names) if names.is_empty() => database.clone(),
+            Rows::Named(names) => names.get(database)?.clone(), // another database of the server was wanted
+        };
         let spec = PostgresSpec { database: Some(beside.clone()), databases: Vec::new(), ..spec.clone() };
         Some((reference.in_database(&beside), spec))
     }
@@ -126,7 +138,7 @@ impl Look<'_> {
     /// The tree that the volume's live content will equal: the restored one, or the safety point's.
     fn files(&self, name: &Name) -> Option<TreeId> {
         let restored = self.plan.parts.iter().map(|part| &part.member).find(|member| member.data == *name);
-        restored.or_else(|| self.safety.members.iter().find(|member| member.data == *name)).map(|member| member.tree)
+        restored.or_else(|| self.files.members.iter().find(|member| member.data == *name)).map(|member| member.tree)
     }
 
     /// What was verified when the point was taken. It only saves work: whatever keeps it from being read means that

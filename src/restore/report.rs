@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::plan::RestorePlan;
 use crate::data::Comparison;
 use crate::point::{DataWord, PointId};
 use crate::stack::Name;
@@ -90,6 +89,18 @@ impl fmt::Display for SetAside {
 }
 
 impl Report {
+    pub(super) fn begun(run: &str, point: PointId) -> Self {
+        Self {
+            run: run.to_owned(),
+            point,
+            safety_point: None,
+            mended: Vec::new(),
+            data: Vec::new(),
+            set_aside: Vec::new(),
+            references: Vec::new(),
+        }
+    }
+
     /// Whether everything is as it was recorded.
     #[must_use]
     pub fn holds(&self) -> bool {
@@ -113,20 +124,6 @@ impl Report {
     #[must_use]
     pub fn warns(&self) -> bool {
         self.data.iter().any(|set| !set.warnings.is_empty())
-    }
-}
-
-impl RestorePlan {
-    pub(super) fn report(&self) -> Report {
-        Report {
-            run: self.run.clone(),
-            point: self.point,
-            safety_point: None,
-            mended: Vec::new(),
-            data: Vec::new(),
-            set_aside: Vec::new(),
-            references: Vec::new(),
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Why an in-place restore did not come to its end: in full for whoever waits for it, and without causes, which may hold a
+//! Why a restore did not come to its end: in full for whoever waits for it, and without causes, which may hold a
 //! server's words about rows, for the journal.
 
 use super::RestoreError;
@@ -87,7 +87,7 @@ impl Trouble {
     pub fn told(self, mut report: Report, left: Left) -> Result<Report, RestoreError> {
         let (run, safety_point) = (report.run.clone(), report.safety_point);
         match (self, left) {
-            (Self::Differs(restored), left @ (Left::Open(_) | Left::Live)) => {
+            (Self::Differs(restored), left @ (Left::Open(_) | Left::Live | Left::Remains(_))) => {
                 let what = format!("the data set `{}`", restored.data);
                 Err(RestoreError::Differs { what, run, safety_point, left })
             }
@@ -107,8 +107,8 @@ impl Trouble {
                 }
                 Ok(report)
             }
-            (Self::Data { data, source }, left) => Err(RestoreError::InPlace { data, run, safety_point, left, source }),
-            (Self::Other(error), left @ Left::Open(_)) => {
+            (Self::Data { data, source }, left) => Err(RestoreError::Data { data, run, safety_point, left, source }),
+            (Self::Other(error), left @ (Left::Open(_) | Left::Remains(_))) => {
                 Err(RestoreError::Halted { run, safety_point, left, source: error })
             }
             (Self::Other(error), _) => Err(*error),

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::Left;
 use super::gate::Waiting;
-use super::learned::Learned;
+use super::learned::{Learned, Of};
 use super::phases::{Doing, Swapped, Told};
 use super::plan::{self, Options, Part, RestorePlan, Target};
 use super::report::{Report, RestoredSet};
@@ -80,15 +80,7 @@ impl<'h> Work<'h> {
         let told = Told::read(plan).map_err(unreadable)?;
         let order =
             plan.steps().map(|step| step.name.parse()).collect::<Result<Vec<Doing>, _>>().map_err(unreadable)?;
-        let report = Report {
-            run: run.to_string(),
-            point: told.point,
-            safety_point: None,
-            mended: told.mended.clone(),
-            data: Vec::new(),
-            set_aside: Vec::new(),
-            references: Vec::new(),
-        };
+        let report = Report { mended: told.mended.clone(), ..Report::begun(run.as_str(), told.point) };
         let seen = Seen {
             report,
             safety: None,
@@ -359,7 +351,7 @@ impl<'h> Work<'h> {
         report.safety_point = safety.map(|record| record.id);
         let turn = |set: &RestoredSet| self.told.data.iter().position(|known| known.data == set.data);
         report.data.sort_by_key(turn);
-        Learned { report, trouble, stuck }
+        Learned { report, trouble, stuck, of: Of::InPlace }
     }
 }
 

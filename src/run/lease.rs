@@ -32,24 +32,28 @@ const CLOCK: &str = "lease/clock";
 /// What is newer is refused.
 const FORMAT_VERSION: u32 = 1;
 
-/// What the right is for. Checks and drills change nothing that is live and may take hours: each has a right of its own.
+/// What the right is for. Checks, drills and restores beside what is live change nothing of that and may take hours: each has
+/// a right of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// To change the stack's data or its recovery points.
     Act,
     Check,
     Drill,
+    /// To restore into folders and databases beside what is live.
+    Copy,
 }
 
 impl Scope {
     /// Every one there is.
-    pub const ALL: [Self; 3] = [Self::Act, Self::Check, Self::Drill];
+    pub const ALL: [Self; 4] = [Self::Act, Self::Check, Self::Drill, Self::Copy];
 
     fn folder(self) -> &'static str {
         match self {
             Self::Act => "lease/",
             Self::Check => "lease/check/",
             Self::Drill => "lease/drill/",
+            Self::Copy => "lease/copy/",
         }
     }
 }

@@ -12,8 +12,10 @@ use super::journal::Journals;
 use super::plan::{Plan, RunId};
 use super::state::{Stage as StepStage, State, StepState};
 
-/// A restore, wherever it goes.
+/// A restore in place.
 pub const OPERATION: &str = "restore";
+/// One beside what is live: into a folder, into databases of other names.
+pub const COPY: &str = "restore-copy";
 /// Brings back what a restore that was finished has replaced.
 pub const UNDO: &str = "restore-undo";
 /// Removes what a restore has kept.

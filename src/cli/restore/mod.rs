@@ -18,8 +18,7 @@ use super::session::Session;
 use crate::failure::Category;
 use crate::operation::{EndRestore, Request, RestoreRequest, learned};
 use crate::point::{Home, PointId, load};
-use crate::repository::{Lock, LockKind};
-use crate::restore::{Options, Report, RestorePlan, Target, mended, plan, preview as look, restore};
+use crate::restore::{Options, Report, RestorePlan, Target, mended, plan, preview as look};
 use crate::run::RunId;
 use crate::stack::{DataKind, Name, Stack};
 
@@ -134,26 +133,12 @@ async fn bring_back(args: &Args, point: &str, session: &Session) -> Done {
         confirm(&what, home.stack.name.as_str(), args.yes, &session.cx).await?;
     }
     session.show_progress();
-    if plan.target == Target::InPlace {
-        return replace(args, plan, &home, session).await;
-    }
-    let work = async |_: &Lock| -> Result<Report, Failed> {
-        // Looked at again: meanwhile somebody may have pruned. The point is the one that was confirmed.
-        let plan = planned(args, &plan.point.to_string(), &home, session).await?;
-        Ok(restore(&home, &plan, &session.cx).await?)
-    };
-    let report = home.locked(LockKind::Shared, args.lock.lock_wait, &session.cx, work).await?;
-    told(&report, &plan.target, session)
-}
-
-/// In place, as a run.
-async fn replace(args: &Args, plan: RestorePlan, home: &Home, session: &Session) -> Done {
     let RestorePlan { point, target, options, .. } = plan;
     let asked = RestoreRequest { point, data: args.data.clone(), target: target.clone(), options };
-    let led = session.lead(home, Request::Restore(Box::new(asked)), args.lock.lock_wait).await?;
+    let led = session.lead(&home, Request::Restore(Box::new(asked)), args.lock.lock_wait).await?;
     let former: Vec<RunId> = led.former.iter().map(|one| one.run.clone()).collect();
-    let mut report = learned(led, home, &session.cx).await?;
-    report.mended = [mended(home, &former, &session.cx).await?, report.mended].concat();
+    let mut report = learned(led, &home, &session.cx).await?;
+    report.mended = [mended(&home, &former, &session.cx).await?, report.mended].concat();
     told(&report, &target, session)
 }
 

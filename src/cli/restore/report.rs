@@ -98,7 +98,8 @@ fn set_aside(report: &Report) -> String {
 pub fn differs(report: &Report, target: &Target) -> Failed {
     let message = "what was restored differs from what was recorded";
     let live = match target {
-        Target::Folder(_) => "what was written is not what was recorded".to_owned(),
+        Target::Folder(_) => "what was written is removed again, but for what went among what was there".to_owned(),
+        Target::Databases(_) if report.is_live() => "it is there all the same".to_owned(),
         Target::Databases(_) => {
             "a database that was made for it is gone again, one that was there before holds what was \
                                  restored"

@@ -35,4 +35,4 @@ pub use in_place::{
     set_aside, undo, unfinished,
 };
 pub use preview::{Into, RestorePreview, plan_restore};
-pub use restore::{RestoreOptions, restore_to};
+pub use restore::{RestoreOptions, TargetState, is_made_by, release, restore_to, take_back, target_state};

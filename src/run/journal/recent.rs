@@ -7,8 +7,8 @@ use jiff::tz::TimeZone;
 use crate::stack::Name;
 
 /// How ids begin. What a newer drydock knows beside these is listed with everything only.
-pub const KINDS: [&str; 8] =
-    ["snapshot", "drill", "check", "forget", "prune", "restore", "restore-undo", "restore-discard"];
+pub const KINDS: [&str; 9] =
+    ["snapshot", "drill", "check", "forget", "prune", "restore", "restore-copy", "restore-undo", "restore-discard"];
 
 /// Beginnings of ids of `kind` on `stack`, each step wider than the one before: today and yesterday, and tomorrow, which
 /// another machine's clock may have reached; this month and the last; this year and the last; everything.

@@ -5,6 +5,7 @@ use super::relations::RelationKind;
 use crate::data::postgres::connect::Session;
 use crate::data::postgres::error::PostgresError;
 use crate::data::postgres::manifest::{Collation, DatabaseSetting, Extension, Grant, NotKept, Properties, Tablespace};
+use crate::data::postgres::restore::own_comment;
 use crate::data::postgres::version::Version;
 
 /// The parts of a database's record that come from catalogs alone.
@@ -152,7 +153,7 @@ pub async fn properties(session: &Session) -> Result<Properties, PostgresError> 
         tablespace: row.get(8),
         connection_limit: row.get(9),
         template: row.get(10),
-        comment: row.get(11),
+        comment: own_comment(row.get(11)),
         settings: settings(session).await?,
         grants: if default_privileges { None } else { Some(grants(session).await?) },
     })

@@ -25,6 +25,9 @@ pub enum Stage {
     /// It had the live name until its login was refused, or the restore failed otherwise or was undone. It may hold what
     /// applications wrote meanwhile, so it stays until a person drops it.
     SetAside,
+    /// It was made under its final name by a run that is not over, which may still take it back by dropping it. Nobody but
+    /// that run touches it.
+    Made,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +60,14 @@ impl Marker {
     pub fn read(comment: &str) -> Option<Self> {
         let marker: Self = serde_json::from_str(comment.strip_prefix(PREFIX)?).ok()?;
         (marker.format_version <= FORMAT_VERSION).then_some(marker)
+    }
+}
+
+/// A database's own comment: of one that a run has made and not let go of yet, the one that it will have.
+pub fn own_comment(comment: Option<String>) -> Option<String> {
+    match comment.as_deref().and_then(Marker::read) {
+        Some(marker) if marker.stage == Stage::Made => marker.comment,
+        _ => comment,
     }
 }
 
@@ -140,11 +151,22 @@ mod tests {
     }
 
     #[test]
+    fn a_comment_that_a_run_has_put_in_place_of_anothers_is_not_the_databases_own() {
+        let marked = |stage| {
+            let comment = Some("the shop's".to_owned());
+            Some(Marker { comment, ..Marker::new("r", "d", stage) }.text())
+        };
+        assert_eq!(own_comment(marked(Stage::Made)).as_deref(), Some("the shop's"));
+        assert_eq!(own_comment(marked(Stage::Replaced)), marked(Stage::Replaced));
+        assert_eq!(own_comment(Some("anything".into())).as_deref(), Some("anything"));
+    }
+
+    #[test]
     fn markers_of_format_1_are_read_for_ever() {
         let text = include_str!("../../../../tests/fixtures/formats/postgres-marker-1.txt");
         let read: Vec<Marker> = text.lines().map(|line| Marker::read(line).expect("a marker")).collect();
         let stages: Vec<Stage> = read.iter().map(|marker| marker.stage).collect();
-        assert_eq!(stages, [Stage::Filling, Stage::Swapping, Stage::Replaced, Stage::Reverting, Stage::SetAside]);
+        assert_eq!(stages, [Stage::Filling, Stage::Swapping, Stage::Replaced, Stage::Reverting, Stage::SetAside, Stage::Made]);
         assert_eq!((read[2].closed, read[2].comment.as_deref()), (true, Some("the shop's")));
         let written: Vec<String> = read.iter().map(Marker::text).collect();
         assert_eq!(written, text.lines().collect::<Vec<_>>());

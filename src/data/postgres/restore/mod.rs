@@ -21,6 +21,7 @@ mod keeper;
 mod large_objects;
 mod left_out;
 mod load;
+mod made;
 mod marker;
 mod options;
 mod plan;
@@ -38,6 +39,8 @@ mod work;
 
 pub use error::{Refusal, RestoreError};
 pub use former::{Promoted, bring_back, drop_kept, kept, live};
+pub use made::{made, release, take_back};
+pub(in crate::data::postgres) use marker::own_comment;
 pub use marker::{Stage, beside};
 pub use options::{
     Action, Observer, PlannedDatabase, PlannedExtension, RestoreOptions, RestorePreview, Restored, RestoredDatabase,
@@ -50,6 +53,7 @@ use std::collections::BTreeMap;
 use self::files::Files;
 use self::fill::{Filled, Filler};
 use self::keeper::Keeper;
+use self::marker::Marker;
 use self::plan::Plan;
 use self::promote::{Replaced, Swap};
 use self::provision::{Place, Provisioned};
@@ -211,11 +215,20 @@ async fn hand_over(
             beside: place.name.clone(),
             run: options.run.clone(),
             replaces: (place.plan.action == Action::Replace).then_some(Replaced { former, was_open }),
-            comment: place.plan.properties().comment.clone(),
+            comment: comment(place, options),
             database,
         });
     }
     Ok(swaps)
+}
+
+/// What a database's comment is when it has its name.
+fn comment(place: &Place, options: &RestoreOptions) -> Option<String> {
+    let comment = place.plan.properties().comment.clone();
+    if !options.held || place.plan.action != Action::Create {
+        return comment;
+    }
+    Some(Marker { comment, ..Marker::new(&options.run, &place.plan.target, Stage::Made) }.text())
 }
 
 fn promoted(place: &Place, swaps: &[Swap]) -> RestoredDatabase {

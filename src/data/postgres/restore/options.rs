@@ -33,6 +33,8 @@ pub struct RestoreOptions {
     pub verify: bool,
     /// Fill a database that holds something already.
     pub allow_not_empty: bool,
+    /// Databases that are made keep the mark of `run` until [`super::release`] or [`super::take_back`].
+    pub held: bool,
     pub observer: Observer,
 }
 
@@ -46,6 +48,7 @@ impl RestoreOptions {
             roles: false,
             verify: true,
             allow_not_empty: false,
+            held: false,
             observer: Observer::default(),
         }
     }

@@ -66,7 +66,12 @@ pub async fn undo(spec: &PostgresSpec) -> Result<Vec<String>, RestoreError> {
 
 fn among(databases: &BTreeMap<String, Existing>) -> Vec<Unfinished> {
     let one = |(name, existing): (&String, &Existing)| one(name, existing.comment.as_deref());
-    databases.iter().filter_map(one).filter(|left| left.stage != Stage::SetAside).collect()
+    databases.iter().filter_map(one).filter(|left| !is_somebodys(left.stage)).collect()
+}
+
+/// A person's to drop, or its run's.
+fn is_somebodys(stage: Stage) -> bool {
+    matches!(stage, Stage::SetAside | Stage::Made)
 }
 
 fn one(name: &str, comment: Option<&str>) -> Option<Unfinished> {
@@ -84,7 +89,7 @@ async fn undo_one(keeper: &Keeper, server: &Server, left: &Unfinished) -> Result
     let mut done = Vec::new();
     let database = &left.database;
     match (left.stage, &left.marker) {
-        (Stage::SetAside, _) => return Ok(done),
+        (Stage::SetAside | Stage::Made, _) => return Ok(done),
         (Stage::Filling, _) | (_, None) => {}
         (Stage::Swapping, Some(marker)) => {
             if marker.closed {

@@ -34,6 +34,7 @@ use journal::{Event, Journal};
 use place::Place;
 
 pub(super) use excluded::below_the_top as left_out;
+pub(super) use remove::below as remove_below;
 
 pub use journal::Stage;
 

@@ -14,7 +14,7 @@ use super::place::Place;
 
 pub(super) fn run(place: &Place) -> Result<(), VolumeError> {
     for folder in [&place.new, &place.former] {
-        below(folder)?;
+        below(folder, &[])?;
     }
     let failed = || VolumeError::file("remove", place.run().as_bytes());
     for name in [&b"new"[..], b"former"] {
@@ -32,8 +32,8 @@ pub(super) fn run(place: &Place) -> Result<(), VolumeError> {
     fsync(&place.live).map_err(failed())
 }
 
-/// Everything in the folder, the deepest first.
-fn below(folder: &Folder) -> Result<(), VolumeError> {
+/// Everything in the folder, the deepest first, but what is called as one of `keep` at its top.
+pub(in super::super) fn below(folder: &Folder, keep: &[&[u8]]) -> Result<(), VolumeError> {
     let mut stack = vec![(Vec::new(), false)];
     while let Some((path, emptied)) = stack.pop() {
         if emptied {
@@ -47,6 +47,9 @@ fn below(folder: &Folder) -> Result<(), VolumeError> {
             stack.push((path.clone(), true));
         }
         for Entry { name, .. } in inside.entries().map_err(VolumeError::file("list", &path))? {
+            if path.is_empty() && keep.contains(&&*name) {
+                continue;
+            }
             if let Some(deeper) = entry(&inside, &path, &name)? {
                 stack.push((deeper, false));
             }

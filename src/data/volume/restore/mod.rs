@@ -6,6 +6,7 @@ mod dress;
 mod fill;
 mod flush;
 mod make;
+mod marked;
 mod prepare;
 mod shortfalls;
 mod space;
@@ -27,6 +28,7 @@ use super::zeros::ZeroBlobs;
 
 pub(super) use dress::times;
 pub(super) use make::Linked;
+pub use marked::{TargetState, is_made_by, release, take_back, target_state};
 pub(super) use prepare::refuse_not_empty;
 pub(super) use shortfalls::Shortfalls;
 use space::Size;
@@ -44,13 +46,16 @@ pub struct RestoreOptions {
     pub root: Option<Node>,
     /// In place: what captures of the folder leave out, by the spec's patterns. At its top it stays where it is.
     pub exclude: Vec<String>,
+    /// Of a restore whose run decides later what becomes of the folder: the mark of this run stays on it until
+    /// [`release`] or [`take_back`].
+    pub held_for: Option<String>,
     /// How many files are written, and later read, at once.
     pub threads: usize,
 }
 
 impl Default for RestoreOptions {
     fn default() -> Self {
-        Self { verify: true, allow_not_empty: false, root: None, exclude: Vec::new(), threads: 2 }
+        Self { verify: true, allow_not_empty: false, root: None, exclude: Vec::new(), held_for: None, threads: 2 }
     }
 }
 
@@ -74,10 +79,11 @@ pub async fn restore_to(
     let checking = options.verify.then(|| cx.progress.task(format!("verify {}", target.display()), 0, 0));
     let (repository, tree, target, options) = (repository.clone(), *tree, target.to_owned(), options.clone());
     let restored = blocking(cx, move |stop| {
-        let prepared = prepare::target(&target, options.allow_not_empty)?;
+        let prepared = prepare::target(&target, options.allow_not_empty, options.held_for.as_deref())?;
+        let is_over = options.held_for.is_none();
         let restore = Restore::new(repository, tree, options, stop);
         let comparison = restore.run(&prepared.folder, prepared.merge, &task, checking.as_deref())?;
-        if comparison.holds() {
+        if comparison.holds() && is_over {
             prepared.finished()?;
         }
         Ok(comparison)
