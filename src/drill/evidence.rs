@@ -5,14 +5,14 @@ use jiff::Timestamp;
 use super::DrillError;
 use super::measure::{Goal, Objective};
 use super::plan::DrillPlan;
-use super::report::{Asserted, Outcome, Report, Verdict, ms};
+use super::report::{Asserted, Outcome, Report, Verdict};
 use crate::context::Context;
-use crate::data;
 use crate::evidence::{
-    self, Achieved, Appended, AssertionOutcome, AssertionProof, Chain, Comparison, DataProof, Difference, Disclosed,
-    Kind, Objectives, Part, ProvenPoint, Reason, Record, ReferenceProof, SigningKey, signing_key,
+    self, Achieved, Appended, AssertionOutcome, AssertionProof, Chain, DataProof, Disclosed, Kind, Part, Reason, Record,
+    ReferenceProof, SigningKey, signing_key,
 };
 use crate::point::Home;
+use crate::restore::{data_proof, disclosed, objectives, proven_point};
 use crate::stack::Stack;
 
 /// The key that would sign, read before anything is begun; `None` where the document names none.
@@ -43,31 +43,19 @@ pub async fn leave(
 /// The record of `report`, finished at `now`. Pure.
 #[must_use]
 pub fn record(plan: &DrillPlan, report: &Report, now: Timestamp) -> Record {
-    let record = &plan.record;
-    let newest = record.members.iter().map(|member| member.instant).max();
     Record {
         format_version: Record::FORMAT_VERSION,
         kind: Kind::Drill,
         run: report.run.clone(),
         stack: report.stack.clone(),
-        point: ProvenPoint {
-            id: report.point.to_string(),
-            snapshot: plan.snapshot.to_string(),
-            time: report.point_time,
-            oldest_instant: record.oldest_instant(),
-            newest_instant: newest.unwrap_or(record.time),
-        },
+        point: proven_point(report.point, &plan.snapshot, &plan.record),
         started: report.begun,
         finished: now,
         tool: report.tool.to_owned(),
         data: data(plan, report),
         references: references(report),
         assertions: report.assertions.iter().enumerate().map(|(n, one)| assertion(n, one)).collect(),
-        objectives: Objectives {
-            rpo_ms: plan.objectives.rpo.map(ms),
-            rto_ms: plan.objectives.rto.map(ms),
-            proven_ms: plan.objectives.proven.map(ms),
-        },
+        objectives: objectives(&plan.objectives),
         achieved: achieved(plan, report),
         outcome: match report.outcome {
             Outcome::Verified => evidence::Outcome::Passed,
@@ -81,15 +69,7 @@ pub fn record(plan: &DrillPlan, report: &Report, now: Timestamp) -> Record {
 fn data(plan: &DrillPlan, report: &Report) -> Vec<DataProof> {
     let proof = |part: &super::Part| {
         let set = report.data.iter().find(|set| set.data == *part.name())?;
-        Some(DataProof {
-            data: part.name().clone(),
-            kind: Disclosed::word(part.member.kind.as_str()),
-            snapshot: part.member.snapshot.to_string(),
-            instant: part.member.instant,
-            bytes: part.member.bytes,
-            digest: part.member.digest.as_deref().map(Disclosed::measure),
-            comparison: comparison(set.comparison.as_ref()?),
-        })
+        Some(data_proof(&part.member, disclosed(set.comparison.as_ref()?)))
     };
     plan.parts.iter().filter_map(proof).collect()
 }
@@ -99,25 +79,9 @@ fn references(report: &Report) -> Vec<ReferenceProof> {
         reference: Disclosed::word(one.reference),
         database: one.database.clone(),
         volume: one.volume.clone(),
-        comparison: comparison(&one.comparison),
+        comparison: disclosed(&one.comparison),
     };
     report.references.iter().filter(|one| one.is_compared).map(proof).collect()
-}
-
-fn comparison(found: &data::Comparison) -> Comparison {
-    let difference = |one: &data::Difference| Difference {
-        what: Disclosed::name(&one.what),
-        expected: Disclosed::measure(&one.expected),
-        found: Disclosed::measure(&one.found),
-    };
-    let notes = |texts: &[String]| texts.iter().map(|text| Disclosed::note(text)).collect();
-    Comparison {
-        compared: found.compared.clone(),
-        differences: found.differences.iter().take(Comparison::MAX_LISTED).map(difference).collect(),
-        difference_count: found.difference_count,
-        not_comparable: notes(&found.not_comparable),
-        notes: notes(&found.notes),
-    }
 }
 
 fn assertion(n: usize, one: &Asserted) -> AssertionProof {

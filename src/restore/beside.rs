@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use super::evidence::{self, REFERENCES};
 use super::gate::{self, Filled};
 use super::in_place::{copy, rehearsed};
 use super::references::{Look, Rows};
@@ -13,7 +14,7 @@ use super::trouble::Trouble;
 use super::work::Work;
 use super::{RestoreError, back, safety};
 use crate::context::Context;
-use crate::data::{Comparison, postgres, redis, volume};
+use crate::data::{postgres, redis, volume};
 use crate::hook::{self, Occasion, When};
 use crate::point::{DataWord, PointId, PointRecord, load};
 use crate::stack::{DataKind, Name};
@@ -151,12 +152,8 @@ impl Work<'_> {
         if new_gaps > 0 && !self.told.allow_gaps {
             return Err(Trouble::Gaps(compared));
         }
+        let output = json!({"newGaps": new_gaps, REFERENCES: evidence::reference_proofs(&compared)});
         self.seen().report.references = compared;
-        Ok(json!({"newGaps": new_gaps}))
+        Ok(output)
     }
-}
-
-/// What `comparison` counted, for the journal: no name of a file, no row.
-pub(super) fn counts(comparison: &Comparison) -> Value {
-    json!(comparison.compared)
 }

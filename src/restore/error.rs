@@ -5,6 +5,7 @@ use super::report::SetAside;
 use crate::data::DataError;
 use crate::data::postgres::restore as postgres;
 use crate::data::references::ReferenceError;
+use crate::evidence::EvidenceError;
 use crate::failure::{Category, Failure};
 use crate::hook::HookError;
 use crate::point::{PointError, PointId};
@@ -80,6 +81,13 @@ pub enum RestoreError {
     Repository(#[from] RepositoryError),
     #[error(transparent)]
     Hook(#[from] HookError),
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
+    /// All else is done.
+    #[error("all is restored and as recorded, but the evidence of the restore {run} could not be left")]
+    NoEvidence { run: String, source: Box<EvidenceError> },
+    #[error("all is restored and as recorded, but the restore {run} could not let go of it")]
+    NotReleased { run: String, source: Box<DataError> },
 }
 
 /// What a restore that failed has left.
@@ -202,6 +210,8 @@ impl Failure for RestoreError {
             Self::Point(error) => error.category(),
             Self::Repository(error) => error.category(),
             Self::Hook(error) => error.category(),
+            Self::Evidence(error) => error.category(),
+            Self::NoEvidence { .. } | Self::NotReleased { .. } => Category::NeedsOperator,
         }
     }
 
@@ -243,6 +253,10 @@ impl Failure for RestoreError {
             Self::Point(error) => error.hint(),
             Self::Repository(error) => error.hint(),
             Self::Hook(error) => error.hint(),
+            Self::Evidence(error) => error.hint(),
+            Self::NoEvidence { run, .. } | Self::NotReleased { run, .. } => {
+                Some(format!("when the cause is gone: `drydock runs resume {run} -f FILE` brings it to its end"))
+            }
             Self::NotInPoint { .. } | Self::NoDatabases { .. } | Self::CacheDiffers { .. } => None,
         }
     }

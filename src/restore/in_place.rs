@@ -11,7 +11,7 @@ use super::back::folder_of;
 use super::phases::Told;
 use super::plan::{Part, RestorePlan};
 use super::report::{Former, RestoredSet, ms};
-use super::{RestoreError, mend, preview, root};
+use super::{RestoreError, evidence, mend, preview, root};
 use crate::context::Context;
 use crate::data::{DataError, redis, volume};
 use crate::point::{DataWord, Home, PointId};
@@ -25,6 +25,7 @@ use crate::stack::{DataKind, RedisSpec};
 /// # Errors
 /// `Refused`, by the first data set that speaks against it.
 pub async fn phases(home: &Home, plan: &RestorePlan, cx: &Context) -> Result<Vec<Phase>, RestoreError> {
+    evidence::signer(&home.stack)?; // found out now, not when all is live
     let mended = mend::what_was_left(plan, cx).await?;
     let databases = preview::refuse_early(home, plan, cx).await?;
     Ok(Told::of(plan, &databases, PointId::random(), mended).phases(&home.stack))

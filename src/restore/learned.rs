@@ -2,7 +2,9 @@
 //! gist, without causes.
 
 use super::RestoreError;
+use super::copy::RELEASE;
 use super::error::Left;
+use super::evidence;
 use super::kept::{self, ended};
 use super::report::Report;
 use super::trouble::Trouble;
@@ -57,6 +59,14 @@ impl Learned {
                 Of::InPlace => came_back(home, run, state, cx).await,
                 Of::Copy { among } => Left::Removed { among },
             },
+            run::Left::Waiting { step, .. } if step == evidence::LEAVE || step == RELEASE => {
+                return Err(unended(run, trouble));
+            }
+            // What it did is taken back; only that nobody can be told of it yet.
+            run::Left::Waiting { step, .. } if step == evidence::OPEN => match of {
+                Of::InPlace => came_back(home, run, state, cx).await,
+                Of::Copy { among } => Left::Removed { among },
+            },
             run::Left::Waiting { .. } => {
                 let why = stuck.unwrap_or_else(|| "the journal says why".into());
                 if matches!(of, Of::InPlace) { Left::Open(why) } else { Left::Remains(why) }
@@ -68,6 +78,19 @@ impl Learned {
             (None, Some(by)) => Err(RestoreError::Abandoned { run: run.to_string(), by, left }),
             (None, None) => Err(RestoreError::Unfinished { run: run.to_string() }),
         }
+    }
+}
+
+/// All is restored, and one of the last two steps waits for a person.
+fn unended(run: &RunId, trouble: Option<Trouble>) -> RestoreError {
+    let run = run.to_string();
+    match trouble {
+        Some(Trouble::Other(error)) => match *error {
+            RestoreError::Evidence(source) => RestoreError::NoEvidence { run, source: Box::new(source) },
+            other => other,
+        },
+        Some(Trouble::Data { source, .. }) => RestoreError::NotReleased { run, source },
+        _ => RestoreError::Unfinished { run },
     }
 }
 

@@ -1,12 +1,13 @@
 //! An in-place restore as the plan of a run: which steps, in which order, and what a process that did not begin it must
-//! know to go on with it. Pure. Every step can be undone, but for the wait at the end, which changes nothing: what was
-//! live is kept until a person discards it.
+//! know to go on with it. Pure. Every step can be undone, but for the wait and the record at the end, which change nothing
+//! that is live: what was is kept until a person discards it.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::evidence;
 use super::plan::{Options, RestorePlan};
 use crate::point::{DataWord, PointId};
 use crate::run::restores;
@@ -16,6 +17,8 @@ use crate::stack::{Name, Reference, Stack};
 /// What a step does; its name in the journal is never used for anything else.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Doing {
+    /// What will be proven is written down; taken back it leaves a record of the failure.
+    Evidence,
     /// A complete recovery point of what is live.
     Safety,
     /// A cache's RDB is read to its checksum and loaded elsewhere.
@@ -36,11 +39,15 @@ pub enum Doing {
     HandOver(Name),
     /// What a cache holds is waited for on its own disk.
     Settle(Name),
+    /// The signed record.
+    Record,
 }
 
 impl Doing {
     fn parts(&self) -> (&'static str, Option<&Name>) {
         match self {
+            Self::Evidence => (evidence::OPEN, None),
+            Self::Record => (evidence::LEAVE, None),
             Self::Safety => ("safety", None),
             Self::Rehearse(data) => ("rehearse", Some(data)),
             Self::Fill(data) => ("fill", Some(data)),
@@ -56,7 +63,7 @@ impl Doing {
 
     fn kind(&self) -> StepKind {
         // Everything is live and as recorded by then: nothing that is found here is a reason to go back.
-        if matches!(self, Self::Settle(_)) { StepKind::Forward } else { StepKind::Reversible }
+        if matches!(self, Self::Settle(_) | Self::Record) { StepKind::Forward } else { StepKind::Reversible }
     }
 
     /// Whether what is live is replaced by it.
@@ -82,6 +89,8 @@ impl FromStr for Doing {
         let unknown = || format!("an in-place restore has no step `{text}`");
         let Some((word, data)) = text.split_once(':') else {
             return match text {
+                evidence::OPEN => Ok(Self::Evidence),
+                evidence::LEAVE => Ok(Self::Record),
                 "safety" => Ok(Self::Safety),
                 "references" => Ok(Self::References),
                 _ => Err(unknown()),
@@ -205,7 +214,9 @@ impl Told {
             sets.map(move |set| doing(set.data.clone()))
         };
         let (databases, volumes, caches) = (DataWord::Postgres, DataWord::Volume, DataWord::Redis);
-        let mut order = vec![Doing::Safety];
+        let is_signed = stack.spec.evidence.is_some();
+        let mut order = Vec::from_iter(is_signed.then_some(Doing::Evidence));
+        order.push(Doing::Safety);
         order.extend(of(caches, Doing::Rehearse));
         order.extend(of(databases, Doing::Fill).chain(of(volumes, Doing::Fill)));
         order.extend(stack.spec.references.iter().any(|one| self.touches(one)).then_some(Doing::References));
@@ -213,6 +224,7 @@ impl Told {
         order.extend(of(volumes, Doing::Exchange)); // comes back to the byte
         order.extend(of(databases, Doing::Swap).chain(of(databases, Doing::Prove))); // comes back by two renames
         order.extend(of(caches, Doing::HandOver).chain(of(caches, Doing::Settle))); // comes back from the safety point
+        order.extend(is_signed.then_some(Doing::Record));
         order
     }
 
@@ -275,6 +287,19 @@ mod tests {
             assert_eq!(doing.to_string().parse(), Ok(doing.clone()));
             assert_eq!(doing.promotes(), live.contains(&doing.to_string().as_str()));
         }
+    }
+
+    #[test]
+    fn evidence_is_opened_first_and_left_last() {
+        let mut stack = stack("");
+        let text = stack.text.replace("spec: {repository", "spec: {evidence: {key: {fromFile: k}}, repository");
+        stack = Stack::parse(Path::new("stack.yaml"), Path::new("/"), &text).unwrap();
+        let plan = Plan::new(restores::OPERATION, &"shop".parse().unwrap(), told().phases(&stack));
+        plan.check().unwrap();
+        let steps: Vec<(&str, StepKind)> = plan.steps().map(|step| (step.name.as_str(), step.kind)).collect();
+        assert_eq!(steps[..2], [("evidence", StepKind::Reversible), ("safety", StepKind::Reversible)]);
+        assert_eq!(*steps.last().unwrap(), ("record", StepKind::Forward));
+        assert_eq!(Told::read(&plan).unwrap(), told());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::beside::counts;
+use super::evidence::{self, COMPARISON};
 use super::in_place::{exchange, hand_over};
 use super::phases::{Doing, SetRecord, Swapped};
 use super::report::RestoredSet;
@@ -33,8 +33,8 @@ impl Work<'_> {
             }
         };
         let restored = as_recorded(restored)?;
-        let output =
-            json!({"former": restored.formers.first().map(|one| &one.name), "compared": counts(&restored.comparison)});
+        let former = restored.formers.first().map(|one| &one.name);
+        let output = json!({"former": former, COMPARISON: evidence::compared(&restored)});
         self.is_live(restored);
         Ok(output)
     }
@@ -113,7 +113,7 @@ impl Work<'_> {
                 resumed(self.told.set(data), data, to)
             }
         };
-        let output = json!({"compared": counts(&restored.comparison)});
+        let output = json!({COMPARISON: evidence::compared(&restored)});
         self.is_live(restored);
         Ok(output)
     }
@@ -141,7 +141,7 @@ impl Work<'_> {
         let prepared = self.rehearsed(data, cx).await?;
         let part = self.part(data, cx).await?;
         let restored = as_recorded(hand_over(part, &prepared, cx).await.map_err(Trouble::of(data))?)?;
-        let output = json!({"compared": counts(&restored.comparison)});
+        let output = json!({COMPARISON: evidence::compared(&restored)});
         self.is_live(restored);
         Ok(output)
     }
@@ -167,7 +167,9 @@ impl Work<'_> {
                 let spec = self.postgres(data)?;
                 back::are_swapped(spec, self.run.as_str(), &known).await.map_err(Trouble::of(data))?
             }
-            Doing::Safety
+            Doing::Evidence
+            | Doing::Record
+            | Doing::Safety
             | Doing::Rehearse(_)
             | Doing::Fill(_)
             | Doing::References

@@ -24,9 +24,19 @@ pub struct Report {
     pub set_aside: Vec<SetAside>,
     /// Rows against their files, before any of them went live.
     pub references: Vec<ComparedReference>,
+    /// The signed record that it left; none where the document names no key.
+    pub evidence: Option<EvidenceLeft>,
 }
 
-/// One reference of an in-place restore; a gap that the recovery point did not record is a difference.
+/// A record of the stack's evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EvidenceLeft {
+    pub number: u64,
+    pub digest: String,
+}
+
+/// One reference of a restore; a gap that the recovery point did not record is a difference.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ComparedReference {
@@ -98,6 +108,7 @@ impl Report {
             data: Vec::new(),
             set_aside: Vec::new(),
             references: Vec::new(),
+            evidence: None,
         }
     }
 

@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::error::Left;
+use super::evidence::{self, End, Fault};
 use super::gate::Waiting;
 use super::learned::{Learned, Of};
 use super::phases::{Doing, Swapped, Told};
@@ -212,9 +213,9 @@ impl<'h> Work<'h> {
             Doing::Exchange(data) => self.is_exchanged(data, cx).await?,
             Doing::Swap(data) => self.is_swapped(data).await?,
             // They leave nothing that could be seen, or are made again by whoever needs them.
-            Doing::Rehearse(_) | Doing::Fill(_) | Doing::References | Doing::BeforeLive(_) => None,
+            Doing::Rehearse(_) | Doing::Fill(_) | Doing::References | Doing::BeforeLive(_) | Doing::Evidence => None,
             // Doing them again ends the same.
-            Doing::Prove(_) | Doing::HandOver(_) | Doing::Settle(_) => None,
+            Doing::Prove(_) | Doing::HandOver(_) | Doing::Settle(_) | Doing::Record => None,
         };
         Ok(output.map_or(Probe::Absent, Probe::Done))
     }
@@ -233,6 +234,13 @@ impl<'h> Work<'h> {
             Doing::Prove(data) => Box::pin(self.prove(data, &self.go_live(doing, cx).await?)).await,
             Doing::HandOver(data) => Box::pin(self.hand_over(data, &self.go_live(doing, cx).await?)).await,
             Doing::Settle(data) => Box::pin(self.settle(data, cx)).await,
+            Doing::Evidence => Ok(evidence::open(self.plan(cx).await?, &self.home.stack)),
+            Doing::Record => {
+                let left = evidence::leave(self.home, &self.run, End::Done, cx).await?;
+                let number = left.as_ref().map(|left| left.number);
+                self.seen().report.evidence = left;
+                Ok(json!({"number": number}))
+            }
         }
     }
 
@@ -244,13 +252,15 @@ impl<'h> Work<'h> {
                 return Err(RestoreError::SafetyGone { point: self.told.safety_point }.into());
             }
             // Each compares what it makes before it is done.
-            Doing::Safety
+            Doing::Evidence
+            | Doing::Safety
             | Doing::Rehearse(_)
             | Doing::Fill(_)
             | Doing::References
             | Doing::BeforeLive(_)
             | Doing::HandOver(_)
-            | Doing::Settle(_) => {}
+            | Doing::Settle(_)
+            | Doing::Record => {}
         }
         self.seen().verified.insert(doing.clone());
         if self.order.last() == Some(doing) {
@@ -268,6 +278,12 @@ impl<'h> Work<'h> {
             // The way back is kept: a complete recovery point harms nobody. Half of one is not listed.
             Doing::Safety if output.is_none() && !self.is_fresh => self.go_on_after_safety(cx).await,
             Doing::Safety | Doing::References | Doing::BeforeLive(_) | Doing::Prove(_) | Doing::Settle(_) => Ok(()),
+            Doing::Record => Ok(()),
+            // The last to be taken back: what the run did is undone, but for this.
+            Doing::Evidence => {
+                let fault = self.seen().trouble.as_ref().map(Fault::of);
+                evidence::leave(self.home, &self.run, End::TakenBack(fault), cx).await.map(drop)
+            }
             Doing::Rehearse(data) => {
                 self.held().caches.remove(data);
                 Ok(())
@@ -334,7 +350,8 @@ impl<'h> Work<'h> {
         if is_all_live {
             return Left::Live;
         }
-        let begun = self.begun();
+        let mut begun = self.begun();
+        begun.retain(|doing| *doing != Doing::Evidence); // how it ends is not known yet
         let was_promoting = begun.iter().any(Doing::promotes);
         self.undo_all(begun, &unstoppable(cx)).await;
         match (self.seen().stuck.take(), was_promoting) {

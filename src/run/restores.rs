@@ -97,6 +97,7 @@ impl Restore {
     pub fn stage(&self) -> Stage {
         let has = |runs: &[Journaled], outcome| runs.iter().any(|one| one.state.outcome == outcome);
         match self.state.outcome {
+            None if is_all_live(&self.state) => Stage::Finished,
             None if !is_mixed(&self.state) => Stage::Begun,
             None if self.state.is_undoing() => Stage::Undoing,
             None => Stage::Promoting,
@@ -130,11 +131,22 @@ impl Restore {
     }
 }
 
+/// Whether all that goes live is, and only what changes nothing live is left to do: the record of it.
+fn is_all_live(state: &State) -> bool {
+    let is_verified = |step: &StepState| step.stage == StepStage::Verified;
+    state.steps.last().is_some_and(|last| !promotes(&last.name))
+        && !state.is_undoing()
+        && state.steps.iter().filter(|step| promotes(&step.name)).all(is_verified)
+        && state.steps.iter().any(|step| promotes(&step.name))
+}
+
 /// Whether the run, as its journal leaves it, may have left what is live a mixture.
 #[must_use]
 pub fn is_mixed(state: &State) -> bool {
     let is_live = |step: &StepState| !matches!(step.stage, StepStage::Pending | StepStage::Undone);
-    state.outcome.is_none() && state.steps.iter().any(|step| promotes(&step.name) && is_live(step))
+    state.outcome.is_none()
+        && !is_all_live(state)
+        && state.steps.iter().any(|step| promotes(&step.name) && is_live(step))
 }
 
 /// Every restore that has a journal, the oldest name first.

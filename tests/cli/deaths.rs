@@ -2,73 +2,34 @@
 //! that something is about to happen or has happened: generated from the plan. Whoever comes next takes all of it back, or
 //! goes on to the end; judged by pg_dump, diff and DEBUG DIGEST.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use drydock::context::Context;
 use drydock::operation::{journals, run_id};
 use drydock::point::{Home, load};
 use drydock::restore::{Options, Target, Work, phases, plan};
-use drydock::run::{Engine, Entry, Event, Journal, Lease, Plan, RunError, RunId, Scope, State, Stop};
+use drydock::run::{Engine, Entry, Event, Lease, Plan, RunId, Scope, State, Stop};
 use drydock::stack::Stack;
 use serde_json::{Value, json};
 
+use crate::support::mortal::{self, Mortal};
 use crate::support::postgres::Postgres;
 use crate::support::redis::Redis;
 use crate::support::run;
 use crate::world::World;
 
-/// Names the document, the run and the instant of death to the process that dies.
-const LIFE: &str = "DRYDOCK_TEST_LIFE";
-
-/// Kills its own process before or after the entry of a number is stored.
-struct Mortal {
-    journal: Box<dyn Journal>,
-    dies: (u64, bool),
-}
-
-#[async_trait]
-impl Journal for Mortal {
-    fn run(&self) -> &RunId {
-        self.journal.run()
-    }
-
-    async fn append(&mut self, entry: &Entry) -> Result<(), RunError> {
-        let (number, stored) = self.dies;
-        if entry.number == number && !stored {
-            die();
-        }
-        self.journal.append(entry).await?;
-        if entry.number == number {
-            die();
-        }
-        Ok(())
-    }
-}
-
-fn die() -> ! {
-    let own = std::process::id().to_string();
-    Command::new("kill").args(["-KILL", &own]).status().ok();
-    unreachable!("SIGKILL is not survived")
-}
-
 /// Not a test of its own: what the tests below begin as a process, to die.
 #[test]
 #[ignore = "a process of the tests beside it"]
 fn a_life() {
-    let Ok(life) = std::env::var(LIFE) else { return };
-    let life: Value = serde_json::from_str(&life).unwrap();
-    let text = |key: &str| life[key].as_str().unwrap().to_owned();
-    let dies = (life["number"].as_u64().unwrap(), life["stored"].as_bool().unwrap());
-    let run: RunId = text("run").parse().unwrap();
-    let live = move || live(&life, &run, dies);
-    // As much of a stack as a program's first thread has.
-    std::thread::Builder::new().stack_size(8 << 20).spawn(live).unwrap().join().unwrap();
+    mortal::live(live);
 }
 
-fn live(life: &Value, run: &RunId, dies: (u64, bool)) {
+fn live(life: &Value) {
     let text = |key: &str| life[key].as_str().unwrap().to_owned();
+    let dies = (life["number"].as_u64().unwrap(), life["stored"].as_bool().unwrap());
+    let run: &RunId = &text("run").parse().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let home = Home::open(Stack::load(text("document").as_ref()).unwrap()).await.unwrap();
@@ -171,12 +132,7 @@ impl Shop {
     fn life(&self, run: &RunId, fresh: bool, (number, stored): (u64, bool)) {
         let life = json!({"document": self.world.path("stack.yaml"), "run": run, "point": self.point, "fresh": fresh,
                           "number": number, "stored": stored});
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--ignored", "--exact", "deaths::a_life", "--nocapture"]).env(LIFE, life.to_string());
-        let output = command.stdin(Stdio::null()).output().unwrap();
-        use std::os::unix::process::ExitStatusExt;
-        let said = || format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert_eq!(output.status.signal(), Some(9), "at {number}, stored {stored}: {}", said());
+        mortal::begin("deaths::a_life", &life, &[]);
     }
 
     fn restore(&self) -> RunId {

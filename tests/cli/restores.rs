@@ -6,9 +6,10 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use drydock::context::Context;
+use drydock::operation::{Found, Order, Request, RestoreRequest, lead, learned, run_id};
 use drydock::point::{Home, load};
-use drydock::repository::{Lock, LockKind, RepositoryError};
-use drydock::restore::{Options, Target, plan, restore};
+use drydock::restore::{Options, Target};
+use drydock::run::{Lease, Scope, Stop};
 use drydock::stack::Stack;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -112,6 +113,59 @@ fn the_files_of_a_point_go_into_a_folder() {
     shop.world.json(&["restore", "--point", &shop.point[..8], "--data", "files", "--to", one.to_str().unwrap()]);
     let entries: Vec<_> = std::fs::read_dir(&one).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(entries, ["files"]);
+}
+
+/// What fails is told, and nothing of it is left but what was there before.
+#[test]
+fn a_restore_to_a_folder_that_fails_leaves_what_was_there() {
+    let shop = Shop::damaged("to-fails");
+    let before = shop.live();
+    damage(&shop.packs_of_files, 100);
+    let (folder, target) = (shop.world.path("somebodys"), shop.world.path("somebodys").display().to_string());
+    std::fs::create_dir_all(folder.join("files")).unwrap();
+    std::fs::write(folder.join("mine"), "mine").unwrap();
+    let refused = shop.world.run(&["restore", "--point", "latest", "--to", &target]);
+    assert_eq!(refused.code, 20, "{}{}", refused.stdout, refused.stderr);
+    let said = "cannot restore the data set `files`; what it had made is removed again";
+    assert!(refused.stderr.contains(said), "{}", refused.stderr);
+    let mut left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["files", "mine"], "the database's files went before it, and are gone again");
+    assert_eq!(std::fs::read_dir(folder.join("files")).unwrap().count(), 0);
+    assert_eq!(shop.live(), before);
+
+    let runs = shop.world.json(&["runs"]);
+    let run = &runs["runs"][0];
+    assert_eq!((&run["kind"], &run["standing"]), (&json!("restore-copy"), &json!("failed")), "{runs}");
+    let shown = shop.world.run(&["runs", "show", run["run"].as_str().unwrap()]);
+    for step in ["fill:db", "fill:files", "fill:cache", "release"] {
+        assert!(shown.stdout.contains(step), "{step}: {}", shown.stdout);
+    }
+    // What is not damaged can be had.
+    shop.world.json(&["restore", "--point", "latest", "--data", "db,cache", "--to", &target]);
+    assert!(folder.join("db/manifest.json").is_file() && folder.join("cache/dump.rdb").is_file());
+    assert_eq!(std::fs::read_to_string(folder.join("mine")).unwrap(), "mine");
+}
+
+/// Two people look at a point at the same time, while a third takes the next one.
+#[test]
+fn a_restore_beside_needs_no_right_to_act_on_the_stack() {
+    let shop = Shop::damaged("beside-act");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let home = Home::open(Stack::load(&shop.world.path("stack.yaml")).unwrap()).await.unwrap();
+        let cx = Context::default();
+        let act = Lease::acquire(&home.store, Scope::Act, "snapshot-shop-1", Duration::ZERO, &cx, |_| ()).await.unwrap();
+        let look = shop.world.path("look").display().to_string();
+        shop.world.json(&["restore", "--point", "latest", "--to", &look, "--lock-wait", "0s"]);
+        let copy = Lease::acquire(&home.store, Scope::Copy, "restore-copy-shop-1", Duration::ZERO, &cx, |_| ()).await;
+        let second = shop.world.path("second").display().to_string();
+        let held = shop.world.run(&["restore", "--point", "latest", "--to", &second, "--lock-wait", "0s"]);
+        assert!(held.code == 11 && held.stderr.contains("is at the run restore-copy-shop-1"), "{}", held.stderr);
+        assert!(!shop.world.path("second").exists());
+        copy.unwrap().release().await.unwrap();
+        act.release().await.unwrap();
+    });
 }
 
 #[test]
@@ -414,14 +468,14 @@ fn what_was_read_before_the_lock_is_read_again_under_it() {
         world.json(&["forget", "--keep-last", "1"]);
         world.json(&["prune", "--max-unused", "0"]);
         let cx = Context::default();
-        let work = async |_: &Lock| -> Result<(), RepositoryError> {
-            let points = load(&home.repository, &home.stack.name).await.unwrap();
-            let (point, target) = (points.latest(cx.clock.now()).unwrap(), Target::Folder(target.clone()));
-            let plan = plan(&home.stack, point, &[], target, Options::default(), "r".into()).unwrap();
-            assert!(restore(&home, &plan, &cx).await.unwrap().holds());
-            Ok(())
-        };
-        home.locked(LockKind::Shared, Duration::ZERO, &cx, work).await.unwrap();
+        let points = load(&home.repository, &home.stack.name).await.unwrap();
+        let point = points.latest(cx.clock.now()).unwrap().id;
+        let (target, options) = (Target::Folder(target.clone()), Options::default());
+        let request = Request::Restore(Box::new(RestoreRequest { point, data: Vec::new(), target, options }));
+        let run = run_id(request.word(), &home.stack.name, cx.clock.now());
+        let order = Order { run, by: "a test".into(), request, wait: Duration::ZERO, found: Found::Undo };
+        let led = lead(&home, order, &Stop::of(&cx.cancel), &cx, &|_| ()).await.unwrap();
+        assert!(learned(led, &home, &cx).await.unwrap().holds());
     });
     assert_eq!(std::fs::read(target.join("files/stays")).unwrap(), noise(2));
 }

@@ -4,66 +4,30 @@
 //! theirs in `tests/cli/deaths.rs`.
 
 use std::collections::BTreeSet;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use drydock::context::Context;
 use drydock::maintain::forget::policy;
-use drydock::operation::{DrillRequest, How, Request, SnapshotRequest, journals, run_id, work};
+use drydock::operation::{DrillRequest, How, Request, RestoreRequest, SnapshotRequest, journals, run_id, work};
 use drydock::point::Home;
-use drydock::run::{Engine, Entry, Event, Journal, Lease, RunError, RunId, State, Stop};
+use drydock::restore::{Options, Target};
+use drydock::run::{Engine, Entry, Event, Lease, RunId, State, Stop};
 use drydock::stack::Stack;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use serde_json::{Value, json};
 
 use crate::judge;
+use crate::support::mortal::{self, Mortal};
 use crate::world::World;
-
-/// Names the document, the run, the operation and the instant of death to the process that dies.
-const LIFE: &str = "DRYDOCK_TEST_LIFE";
-
-/// Kills its own process before or after the entry of a number is stored.
-struct Mortal {
-    journal: Box<dyn Journal>,
-    dies: (u64, bool),
-}
-
-#[async_trait]
-impl Journal for Mortal {
-    fn run(&self) -> &RunId {
-        self.journal.run()
-    }
-
-    async fn append(&mut self, entry: &Entry) -> Result<(), RunError> {
-        let (number, stored) = self.dies;
-        if entry.number == number && !stored {
-            die();
-        }
-        self.journal.append(entry).await?;
-        if entry.number == number {
-            die();
-        }
-        Ok(())
-    }
-}
-
-fn die() -> ! {
-    let own = std::process::id().to_string();
-    Command::new("kill").args(["-KILL", &own]).status().ok();
-    unreachable!("SIGKILL is not survived")
-}
 
 /// Not a test of its own: what the tests below begin as a process, to die.
 #[test]
 #[ignore = "a process of the tests beside it"]
 fn a_life() {
-    let Ok(life) = std::env::var(LIFE) else { return };
-    let life: Value = serde_json::from_str(&life).unwrap();
-    // As much of a stack as a program's first thread has.
-    std::thread::Builder::new().stack_size(8 << 20).spawn(move || live(&life)).unwrap().join().unwrap();
+    mortal::live(live);
 }
 
 fn live(life: &Value) {
@@ -73,7 +37,7 @@ fn live(life: &Value) {
         let run: RunId = text("run").parse().unwrap();
         let home = Home::open(Stack::load(text("document").as_ref()).unwrap()).await.unwrap();
         let cx = Context::default();
-        let request = request(&text("operation"), &home.stack);
+        let request = request(&life["operation"], &home.stack);
         let lease =
             Lease::acquire(&home.store, request.scope(), run.as_str(), Duration::ZERO, &cx, |_| ()).await.unwrap();
         let plan = request.plan(&home, &run, &cx).await.unwrap();
@@ -91,8 +55,16 @@ fn live(life: &Value) {
     });
 }
 
-fn request(operation: &str, stack: &Stack) -> Request {
-    match operation {
+fn request(operation: &Value, stack: &Stack) -> Request {
+    if let Some(point) = operation["point"].as_str() {
+        let target = match operation["to"].as_str() {
+            Some(folder) => Target::Folder(folder.into()),
+            None => Target::Databases([("app".to_owned(), "app_copy".to_owned())].into()),
+        };
+        let (point, options) = (point.parse().unwrap(), Options::default());
+        return Request::Restore(Box::new(RestoreRequest { point, data: Vec::new(), target, options }));
+    }
+    match operation.as_str().unwrap() {
         "snapshot" => Request::Snapshot(SnapshotRequest::default()),
         "check" => Request::Check("all".parse().unwrap()),
         "forget" => Request::ForgetAndPrune(policy(stack.spec.retention.as_ref().unwrap()), "0".parse().unwrap()),
@@ -102,17 +74,18 @@ fn request(operation: &str, stack: &Stack) -> Request {
 }
 
 /// Begins a run in a process of its own, which dies around the entry.
-fn life(world: &World, operation: &str, (number, stored): (u64, bool)) -> RunId {
+fn life(world: &World, operation: &str, death: (u64, bool)) -> RunId {
+    life_of(world, operation, &json!(operation), death)
+}
+
+/// As [`life`], of an operation that needs more than its name.
+fn life_of(world: &World, word: &str, operation: &Value, (number, stored): (u64, bool)) -> RunId {
     let now = std::time::SystemTime::now().try_into().unwrap();
-    let run = run_id(operation, &"crash".parse().unwrap(), now);
+    let run = run_id(word, &"crash".parse().unwrap(), now);
     let life = json!({"document": world.path("stack.yaml"), "run": run, "operation": operation, "number": number,
                       "stored": stored});
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--ignored", "--exact", "matrix::a_life", "--nocapture"]).env(LIFE, life.to_string());
-    command.env("DRYDOCK_CRASH_TEST", world.folder.path()).env("TMPDIR", world.path("tmp"));
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    let said = || format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.status.signal(), Some(9), "{operation} at {number}, stored {stored}: {}", said());
+    let (folder, tmp) = (world.folder.path(), world.path("tmp"));
+    mortal::begin("matrix::a_life", &life, &[("DRYDOCK_CRASH_TEST", folder), ("TMPDIR", &tmp)]);
     run
 }
 
@@ -262,4 +235,93 @@ fn a_check_and_a_drill_leave_nothing_however_they_end() {
         }
     }
     judge::every_byte_is_sound(&world);
+}
+
+/// The files of a point in a folder that is not there, or in somebody's, beside his things.
+#[test]
+fn a_restore_to_a_folder_ends_as_undisturbed_or_leaves_what_was_there() {
+    let mut world = World::new(&mut SmallRng::seed_from_u64(4));
+    let point = snapshot(&mut world);
+    let (folder, target) = (world.path("look/deeper"), world.path("look/deeper").display().to_string());
+    let undisturbed = json_of(&world, &["restore", "--point", &point, "--to", &target]);
+    let all = deaths(&world, undisturbed["run"].as_str().unwrap());
+    std::fs::remove_dir_all(world.path("look")).unwrap();
+    for (n, (death, instant)) in all.into_iter().enumerate() {
+        for how in ["resume", "undo"] {
+            let before = objects(&world);
+            let is_somebodys = n % 2 == 0;
+            if is_somebodys {
+                std::fs::create_dir_all(folder.join("files")).unwrap();
+                std::fs::write(folder.join("mine"), "mine").unwrap();
+            }
+            let run = life_of(&world, "restore-copy", &json!({"point": point, "to": target}), death);
+            let over = instant.starts_with("after");
+            let standing = if over { "succeeded".to_owned() } else { ended(&world, how, &run) };
+            assert!(standing == "succeeded" || how == "undo", "{instant}: resumed and {standing}");
+            if standing == "succeeded" {
+                judge::same_folder(&folder.join("files"), &world.path("volume"));
+                let listed = crate::support::run(Command::new("find").arg(&folder).args(["-name", ".drydock"]));
+                assert_eq!(listed, "", "{instant}, {how}: a mark is left");
+                assert!(folder.join("db/manifest.json").exists() && folder.join("cache/dump.rdb").exists());
+            } else {
+                assert_eq!(folder.exists(), is_somebodys, "{instant}");
+                assert_eq!(world.path("look").exists(), is_somebodys, "{instant}");
+                if is_somebodys {
+                    assert_eq!(names_in(&folder), ["files", "mine"], "{instant}");
+                    assert_eq!(names_in(&folder.join("files")), [""; 0], "{instant}");
+                }
+            }
+            assert_eq!(std::fs::read_to_string(folder.join("mine")).is_ok(), is_somebodys);
+            std::fs::remove_dir_all(world.path("look")).ok();
+            assert_eq!(objects(&world), before, "{instant}, {how}");
+            nothing_is_halfway(&world);
+        }
+    }
+    judge::live_data_is(&world, &point);
+    judge::every_byte_is_sound(&world);
+}
+
+fn names_in(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_restore_to_another_database_ends_as_undisturbed_or_leaves_no_database() {
+    let mut world = World::new(&mut SmallRng::seed_from_u64(5));
+    let point = snapshot(&mut world);
+    let drop = |world: &World| drop(world.postgres.psql("postgres", "drop database if exists app_copy"));
+    let undisturbed = json_of(&world, &["restore", "--point", &point, "--to-database", "app=app_copy"]);
+    let all = deaths(&world, undisturbed["run"].as_str().unwrap());
+    drop(&world);
+    for (death, instant) in all {
+        for how in ["resume", "undo"] {
+            let run = life_of(&world, "restore-copy", &json!({"point": point}), death);
+            let over = instant.starts_with("after");
+            let standing = if over { "succeeded".to_owned() } else { ended(&world, how, &run) };
+            assert!(standing == "succeeded" || how == "undo", "{instant}: resumed and {standing}");
+            let there = "select datname || coalesce(shobj_description(oid, 'pg_database'), '') from pg_database \
+                         where datname like 'app\\_%'";
+            let there = world.postgres.psql("postgres", there);
+            if standing == "succeeded" {
+                assert_eq!(there, "app_copy", "{instant}, {how}");
+                let (copy, live) = (world.postgres.pg_dump("app_copy", &[]), world.postgres.pg_dump("app", &[]));
+                assert_eq!(copy, live, "{instant}, {how}");
+                drop(&world);
+            } else {
+                assert_eq!(there, "", "{instant}, {how}");
+            }
+            nothing_is_halfway(&world);
+        }
+    }
+    judge::live_data_is(&world, &point);
+}
+
+/// A point, judged.
+fn snapshot(world: &mut World) -> String {
+    let taken = json_of(world, &["snapshot"]);
+    judge::listed_points_are_whole(world);
+    taken["point"]["id"].as_str().unwrap().to_owned()
 }

@@ -4,6 +4,7 @@
 #![allow(dead_code)] // each test binary uses its part
 
 pub mod browser;
+pub mod mortal;
 pub mod postgres;
 pub mod redis;
 pub mod restic;

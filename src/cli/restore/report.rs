@@ -27,6 +27,9 @@ impl Shown for Report {
         if self.holds() {
             text += &format!("all is as recorded in recovery point {}\n", self.point);
         }
+        if let Some(left) = &self.evidence {
+            text += &format!("evidence: record {} of the chain, {}\n", left.number, left.digest);
+        }
         text + &kept(&formers, &self.run) + &set_aside(self)
     }
 }

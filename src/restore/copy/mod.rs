@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 
 use self::told::{SetTold, To, Told};
 use super::plan::{RestorePlan, Target};
-use super::{RestoreError, mend, preview};
+use super::{RestoreError, evidence, mend, preview};
 use crate::context::Context;
 use crate::data::{DataError, volume};
 use crate::point::Home;
 use crate::process::Process;
 use crate::run::{Phase, Plan};
 
+pub(super) use told::RELEASE;
 pub use work::Work;
 
 /// What the restore comes to, frozen for the run that does it. Everything that can be known to speak against it is asked
@@ -29,6 +30,7 @@ pub use work::Work;
 /// # Panics
 /// For a plan whose target is in place.
 pub async fn phases(home: &Home, plan: &RestorePlan, cx: &Context) -> Result<Vec<Phase>, RestoreError> {
+    evidence::signer(&home.stack)?; // found out now, not when all is done
     let (to, target) = match &plan.target {
         Target::Folder(folder) => {
             let path = std::path::absolute(folder).unwrap_or_else(|_| folder.clone());

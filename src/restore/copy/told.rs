@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::evidence;
 use super::super::phases::DatabaseRecord;
 use crate::data::volume::TargetState;
 use crate::point::{DataWord, PointId};
@@ -63,15 +64,22 @@ impl SetTold {
     }
 }
 
+/// The step that lets go of all.
+pub const RELEASE: &str = "release";
+
 /// What a step does; its name in the journal is never used for anything else.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Doing {
+    /// What will be proven is written down; taken back it leaves a record of the failure.
+    Evidence,
     /// One data set is written and verified.
     Fill(Name),
     /// Restored rows are compared with the point's files.
     References,
     /// It is the person's from here on: nothing of it is taken back any more.
     Release,
+    /// The signed record.
+    Record,
 }
 
 impl fmt::Display for Doing {
@@ -79,7 +87,9 @@ impl fmt::Display for Doing {
         match self {
             Self::Fill(data) => write!(f, "fill:{data}"),
             Self::References => f.write_str("references"),
-            Self::Release => f.write_str("release"),
+            Self::Release => f.write_str(RELEASE),
+            Self::Evidence => f.write_str(evidence::OPEN),
+            Self::Record => f.write_str(evidence::LEAVE),
         }
     }
 }
@@ -92,7 +102,9 @@ impl FromStr for Doing {
         match text.split_once(':') {
             Some(("fill", data)) => Ok(Self::Fill(data.parse().map_err(|_| unknown())?)),
             None if text == "references" => Ok(Self::References),
-            None if text == "release" => Ok(Self::Release),
+            None if text == RELEASE => Ok(Self::Release),
+            None if text == evidence::OPEN => Ok(Self::Evidence),
+            None if text == evidence::LEAVE => Ok(Self::Record),
             _ => Err(unknown()),
         }
     }
@@ -101,8 +113,9 @@ impl FromStr for Doing {
 impl Doing {
     fn kind(&self) -> StepKind {
         match self {
-            Self::Fill(_) | Self::References => StepKind::Reversible,
+            Self::Evidence | Self::Fill(_) | Self::References => StepKind::Reversible,
             Self::Release => StepKind::Pivot,
+            Self::Record => StepKind::Forward,
         }
     }
 }
@@ -126,12 +139,15 @@ impl Told {
     /// What is done, in order.
     #[must_use]
     pub fn order(&self, stack: &Stack) -> Vec<Doing> {
-        let mut order: Vec<Doing> = self.data.iter().map(|set| Doing::Fill(set.data.clone())).collect();
+        let is_signed = stack.spec.evidence.is_some();
+        let mut order = Vec::from_iter(is_signed.then_some(Doing::Evidence));
+        order.extend(self.data.iter().map(|set| Doing::Fill(set.data.clone())));
         // Files in a folder are no database that could be asked for its rows.
         let has_rows = matches!(self.to, To::Databases { .. })
             && stack.spec.references.iter().any(|one| self.set(&one.pair().database).is_some());
         order.extend(has_rows.then_some(Doing::References));
         order.push(Doing::Release);
+        order.extend(is_signed.then_some(Doing::Record));
         order
     }
 

@@ -16,7 +16,7 @@ use crate::data::volume::{self, TargetState};
 use crate::data::{Comparison, DataError};
 use crate::point::{Home, load};
 use crate::repository::{Lock, LockKind};
-use crate::restore::beside::counts;
+use crate::restore::evidence::{self, COMPARISON, End, Fault, REFERENCES};
 use crate::restore::learned::{Learned, Of};
 use crate::restore::plan::{self, Options, Part, RestorePlan, Target};
 use crate::restore::references::{Look, Rows};
@@ -130,7 +130,17 @@ impl<'h> Work<'h> {
         match doing {
             Doing::Fill(data) => Box::pin(self.fill(data, cx)).await,
             Doing::References => Box::pin(self.compare_references(cx)).await,
-            Doing::Release => self.release(cx).await,
+            Doing::Release => {
+                self.keep_what_is_read(cx).await?;
+                self.release(cx).await
+            }
+            Doing::Evidence => Ok(evidence::open(self.plan(cx).await?, &self.home.stack)),
+            Doing::Record => {
+                let left = evidence::leave(self.home, &self.run, End::Done, cx).await?;
+                let number = left.as_ref().map(|left| left.number);
+                self.seen().report.evidence = left;
+                Ok(json!({"number": number}))
+            }
         }
     }
 
@@ -151,7 +161,7 @@ impl<'h> Work<'h> {
         if !restored.comparison.holds() {
             return Err(Trouble::Differs(Box::new(RestoredSet { promoted: false, ..restored })));
         }
-        let output = json!({"compared": counts(&restored.comparison)});
+        let output = json!({COMPARISON: evidence::compared(&restored)});
         self.seen().report.data.push(restored);
         Ok(output)
     }
@@ -164,8 +174,9 @@ impl<'h> Work<'h> {
         let look = Look { home: self.home, plan, files: &plan.record, rows: Rows::Named(names) };
         let compared = look.compare(cx).await.map_err(Trouble::References)?;
         let new_gaps: u64 = compared.iter().map(|one| one.comparison.difference_count).sum();
+        let output = json!({"newGaps": new_gaps, REFERENCES: evidence::reference_proofs(&compared)});
         self.seen().report.references = compared;
-        Ok(json!({"newGaps": new_gaps}))
+        Ok(output)
     }
 
     /// Takes the marks away.
@@ -225,8 +236,22 @@ impl<'h> Work<'h> {
 
     /// Removes what the step has made, however far it came.
     async fn undo(&self, doing: &Doing, cx: &Context) -> Result<(), RestoreError> {
+        if self.order.first() == Some(doing) {
+            // Whoever takes a lock removes those of processes that are gone.
+            if let Err(error) = self.keep_what_is_read(cx).await {
+                tracing::warn!(%error, run = %self.run, "a lock that a process which is gone has left stays");
+            }
+        }
         self.let_go().await;
-        let Doing::Fill(data) = doing else { return Ok(()) };
+        let data = match doing {
+            Doing::Fill(data) => data,
+            Doing::Evidence => {
+                // The last to be taken back: what the run did is gone, but for this.
+                let fault = self.seen().trouble.as_ref().map(Fault::of);
+                return evidence::leave(self.home, &self.run, End::TakenBack(fault), cx).await.map(drop);
+            }
+            Doing::References | Doing::Release | Doing::Record => return Ok(()),
+        };
         let (set, run) = (self.set(data)?, self.run.as_str());
         let undone = match &self.told.to {
             To::Folder { path, made, .. } => {
