@@ -8,8 +8,8 @@ use super::plan::DrillPlan;
 use super::report::{Asserted, Outcome, Report, Verdict};
 use crate::context::Context;
 use crate::evidence::{
-    self, Achieved, Appended, AssertionOutcome, AssertionProof, Chain, DataProof, Disclosed, Kind, Part, Reason, Record,
-    ReferenceProof, SigningKey, signing_key,
+    self, Achieved, Appended, AssertionOutcome, AssertionProof, Chain, DataProof, Disclosed, Kind, Part, Reason,
+    Record, ReferenceProof, SigningKey, signing_key,
 };
 use crate::point::Home;
 use crate::restore::{data_proof, disclosed, objectives, proven_point};

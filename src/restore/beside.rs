@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::evidence::{self, REFERENCES};
+use super::evidence::{self, COMPARISON, REFERENCES};
 use super::gate::{self, Filled};
 use super::in_place::{copy, rehearsed};
 use super::references::{Look, Rows};
@@ -83,7 +83,10 @@ impl Work<'_> {
             DataWord::Postgres => self.filled_database(data, cx).await?,
             DataWord::Volume | DataWord::Redis => self.filled_volume(data, cx).await?,
         }
-        Ok(Value::Null)
+        // Of databases it is told once they are proved: until then they wait in a task of their own.
+        let held = self.held();
+        let copy = held.volumes.get(data).map(|(_, beside)| evidence::disclosed(beside.comparison()));
+        Ok(copy.map_or(Value::Null, |compared| json!({COMPARISON: compared})))
     }
 
     /// The databases wait beside the live ones, filled and verified by this process: those of one that is gone are dropped

@@ -13,8 +13,8 @@ use super::trouble::Trouble;
 use crate::context::Context;
 use crate::data;
 use crate::evidence::{
-    Achieved, Chain, Comparison, DataProof, Difference, Disclosed, Kind, Objectives, Outcome, Part, ProvenPoint, Reason,
-    Record, ReferenceProof, SigningKey, signing_key,
+    Achieved, Chain, Comparison, DataProof, Difference, Disclosed, Kind, Objectives, Outcome, Part, ProvenPoint,
+    Reason, Record, ReferenceProof, SigningKey, signing_key,
 };
 use crate::failure::{Category, Failure};
 use crate::point::{Home, Member, PointId, PointRecord};
@@ -84,15 +84,11 @@ pub fn data_proof(member: &Member, comparison: Comparison) -> DataProof {
 }
 
 pub fn objectives(objectives: &stack::Objectives) -> Objectives {
-    Objectives {
-        rpo_ms: objectives.rpo.map(ms),
-        rto_ms: objectives.rto.map(ms),
-        proven_ms: objectives.proven.map(ms),
-    }
+    Objectives { rpo_ms: objectives.rpo.map(ms), rto_ms: objectives.rto.map(ms), proven_ms: objectives.proven.map(ms) }
 }
 
 /// What of a comparison may lie outside the encrypted repository.
-pub fn comparison(found: &data::Comparison) -> Comparison {
+pub fn disclosed(found: &data::Comparison) -> Comparison {
     let difference = |one: &data::Difference| Difference {
         what: Disclosed::name(&one.what),
         expected: Disclosed::measure(&one.expected),
@@ -110,7 +106,7 @@ pub fn comparison(found: &data::Comparison) -> Comparison {
 
 /// As a step's output carries it.
 pub fn compared(set: &RestoredSet) -> Value {
-    let mut comparison = comparison(&set.comparison);
+    let mut comparison = disclosed(&set.comparison);
     comparison.notes.extend(set.notes.iter().map(|note| Disclosed::note(note)));
     serde_json::to_value(comparison).expect("names, numbers and texts are JSON")
 }
@@ -120,7 +116,7 @@ pub fn reference_proofs(compared: &[ComparedReference]) -> Vec<ReferenceProof> {
         reference: Disclosed::word(one.reference),
         database: one.database.clone(),
         volume: one.volume.clone(),
-        comparison: comparison(&one.comparison),
+        comparison: disclosed(&one.comparison),
     };
     compared.iter().map(proof).collect()
 }
@@ -152,7 +148,7 @@ impl Fault {
             Trouble::Differs(set) => {
                 let count = set.comparison.difference_count;
                 let reasons = vec![Reason::Differs { data: set.data.clone(), count }];
-                Self { reasons, data: Some((set.data.clone(), comparison(&set.comparison))), ..Self::default() }
+                Self { reasons, data: Some((set.data.clone(), disclosed(&set.comparison))), ..Self::default() }
             }
             Trouble::Gaps(compared) => {
                 let references = reference_proofs(compared);
@@ -166,8 +162,7 @@ impl Fault {
 }
 
 fn differs(one: &ReferenceProof) -> Option<Reason> {
-    let (reference, database, count) =
-        (one.reference.clone(), one.database.clone(), one.comparison.difference_count);
+    let (reference, database, count) = (one.reference.clone(), one.database.clone(), one.comparison.difference_count);
     (count > 0).then_some(Reason::ReferenceDiffers { reference, database, count })
 }
 
@@ -195,7 +190,8 @@ pub async fn leave(home: &Home, run: &RunId, end: End, cx: &Context) -> Result<O
     let Some(opened) = state.steps.iter().find(|step| step.name == OPEN).and_then(|step| step.output.clone()) else {
         return Ok(None);
     };
-    let opened = serde_json::from_value(opened).map_err(|error| unreadable(format!("what `{OPEN}` yielded: {error}")))?;
+    let opened =
+        serde_json::from_value(opened).map_err(|error| unreadable(format!("what `{OPEN}` yielded: {error}")))?;
     let key = signing_key(&home.stack.name, home.stack.spec.evidence.as_ref())?;
     let now = cx.clock.now();
     let record = record(run, opened, &state, end, now);
@@ -281,9 +277,8 @@ fn achieved(state: &State, bytes: u64) -> Achieved {
     let between = |from: Timestamp, to: Timestamp| {
         u64::try_from(to.duration_since(from).as_millis()).unwrap_or(0) // a clock that went back measures nothing
     };
-    let part = |step: &StepState| {
-        Some(Part { name: Disclosed::name(&step.name), ms: between(step.begun?, step.changed?) })
-    };
+    let part =
+        |step: &StepState| Some(Part { name: Disclosed::name(&step.name), ms: between(step.begun?, step.changed?) });
     let rto_ms = work().filter_map(|step| step.changed).max().map(|last| between(state.accepted, last));
     let rate = |rto_ms: u64| u64::try_from(u128::from(bytes) * 1_000 / u128::from(rto_ms.max(1))).unwrap_or(u64::MAX);
     Achieved {
@@ -306,7 +301,8 @@ fn short_of(
         let (data, count) = (set.data.clone(), set.comparison.difference_count);
         (count > 0).then_some(Reason::Differs { data, count })
     };
-    let mut reasons: Vec<Reason> = data.iter().filter_map(of_set).chain(references.iter().filter_map(differs)).collect();
+    let mut reasons: Vec<Reason> =
+        data.iter().filter_map(of_set).chain(references.iter().filter_map(differs)).collect();
     if let (Some(took_ms), Some(objective_ms)) = (achieved.rto_ms, objectives.rto_ms)
         && took_ms > objective_ms
     {

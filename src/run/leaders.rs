@@ -3,16 +3,14 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
 
+use super::lease::{Document, FORMAT_VERSION};
 use super::plan::RunId;
 use super::{RunError, TTL};
-use crate::process::{Process, host_of};
+use crate::process::Process;
 use crate::storage::{SharedStore, StorageError};
 
 const FOLDER: &str = "lease/";
-/// What is newer is refused.
-const FORMAT_VERSION: u32 = 1;
 /// Between this machine's clock and the store's: what is renewed every twelve seconds is not shown as left behind because
 /// of a minute's difference.
 const TOLERANCE: SignedDuration = SignedDuration::from_mins(2);
@@ -50,22 +48,6 @@ impl Leader {
     }
 }
 
-/// What is looked at of `lease/<token>.json`; [`Lease`](super::Lease) owns the document.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Document {
-    format_version: u32,
-    token: u64,
-    process: String,
-    pid: i64,
-    username: String,
-    run: String,
-    since: Timestamp,
-    #[serde(default)]
-    open: Vec<String>,
-    released: bool,
-}
-
 /// The newest lease of each kind.
 ///
 /// # Errors
@@ -87,7 +69,7 @@ pub async fn leaders(store: &SharedStore, now: Timestamp) -> Result<Vec<Leader>,
         match store.get(&key).await {
             Ok(json) => {
                 let document = read(&json).map_err(|reason| RunError::LeaseDamaged { key, reason })?;
-                leaders.push(document.leader(modified, now));
+                leaders.push(Leader::of(document, modified, now));
             }
             Err(StorageError::NotFound { .. }) => {} // the next one has tidied it away
             Err(source) => return Err(RunError::Lease { source }),
@@ -104,19 +86,18 @@ fn read(json: &[u8]) -> Result<Document, String> {
     }
 }
 
-impl Document {
-    fn leader(self, modified: Timestamp, now: Timestamp) -> Leader {
+impl Leader {
+    fn of(document: Document, modified: Timestamp, now: Timestamp) -> Self {
         let ttl = SignedDuration::try_from(TTL).unwrap_or(SignedDuration::MAX);
-        let is_dead = Process::this().knows_dead(&self.process, self.pid, modified);
+        let is_dead = Process::this().knows_dead(&document.process, document.pid, modified);
         let is_fresh = now.duration_since(modified) <= ttl.saturating_add(TOLERANCE);
-        let host = host_of(&self.process);
-        let holder = format!("PID {} on {host} by {} since {:.0}", self.pid, self.username, self.since);
-        let mut runs = self.open;
-        if !runs.contains(&self.run) {
-            runs.push(self.run);
+        let holder = document.to_string();
+        let Document { token, run, since, open: mut runs, released, .. } = document;
+        if !runs.contains(&run) {
+            runs.push(run);
         }
-        let is_live = !self.released && !is_dead && is_fresh;
-        Leader { holder, token: self.token, since: self.since, runs, is_live, gave_back: self.released }
+        let is_live = !released && !is_dead && is_fresh;
+        Self { holder, token, since, runs, is_live, gave_back: released }
     }
 }
 

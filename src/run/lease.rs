@@ -30,7 +30,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Written and looked at for the store's time alone.
 const CLOCK: &str = "lease/clock";
 /// What is newer is refused.
-const FORMAT_VERSION: u32 = 1;
+pub(super) const FORMAT_VERSION: u32 = 1;
 
 /// What the right is for. Checks, drills and restores beside what is live change nothing of that and may take hours: each has
 /// a right of its own.
@@ -61,22 +61,22 @@ impl Scope {
 /// Who has the right, as the store says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Document {
-    format_version: u32,
-    token: u64,
+pub(super) struct Document {
+    pub(super) format_version: u32,
+    pub(super) token: u64,
     /// [`Process::name`].
-    process: String,
-    pid: i64,
+    pub(super) process: String,
+    pub(super) pid: i64,
     username: String,
     /// What it is held for: a run's id.
-    run: String,
-    since: Timestamp,
+    pub(super) run: String,
+    pub(super) since: Timestamp,
     /// Runs that were begun under this right or a former one and are not over: whoever has it next brings them to their
     /// end, or a person does.
     #[serde(default)]
-    open: Vec<String>,
+    pub(super) open: Vec<String>,
     /// It was given back.
-    released: bool,
+    pub(super) released: bool,
     /// Random: when an answer is lost on the way, the content is how the winner recognises itself.
     nonce: String,
 }

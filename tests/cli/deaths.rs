@@ -240,3 +240,44 @@ fn killed_around_any_entry_an_undoing_is_gone_on_with() {
         shop.nothing_is_left(&run);
     }
 }
+
+/// One record a run, whoever leaves it: that it was restored, or that it was not.
+#[test]
+fn killed_around_its_evidence_a_restore_leaves_one_record() {
+    let mut shop = Shop::new("deaths-evidence");
+    shop.world.sign("");
+    let deaths = shop.deaths().into_iter().filter(|(_, _, step)| step == "evidence" || step == "record");
+    let deaths: Vec<_> = deaths.collect();
+    assert_eq!(deaths.len(), 4 * 2, "{deaths:?}");
+    for (number, stored, step) in deaths {
+        for how in ["--resume", "--undo"] {
+            let instant = format!("{how}: {step}, entry {number}, stored: {stored}");
+            shop.damage();
+            let run = shop.restore();
+            shop.life(&run, true, (number, stored));
+            // A cache's wait for its disk comes before the record: from there on it is only gone on with.
+            let is_all_live = step == "record";
+            shop.world.json(&["restore", how, run.as_str(), "--yes"]);
+            let is_new = how == "--resume" || is_all_live;
+            let digest = if is_new { &shop.truth.digest } else { &shop.former.digest };
+            let content = if how == "--resume" { &shop.truth } else { &shop.former };
+            assert_eq!(shop.live(), Live { digest: digest.clone(), ..content.clone() }, "{instant}");
+            let listed = shop.world.json(&["evidence", "list"]);
+            let of_run = listed["records"].as_array().unwrap().iter().filter(|one| one["run"] == run.as_str());
+            let outcomes: Vec<&str> = of_run.map(|one| one["outcome"].as_str().unwrap()).collect();
+            let was_opened = number_is_applied(&shop.entries(run.as_str()), "evidence");
+            let expected: &[&str] = match (is_new, was_opened) {
+                (true, _) => &["passed"],
+                (false, true) => &["failed"],
+                (false, false) => &[],
+            };
+            assert_eq!(outcomes, expected, "{instant}");
+            shop.nothing_is_left(&run);
+        }
+    }
+    assert_eq!(shop.world.json(&["evidence", "verify", "--all"])["verified"], true);
+}
+
+fn number_is_applied(entries: &[Entry], step: &str) -> bool {
+    entries.iter().any(|entry| matches!(&entry.event, Event::Applied { step: of, .. } if of == step))
+}

@@ -147,6 +147,119 @@ fn a_restore_to_a_folder_that_fails_leaves_what_was_there() {
     assert_eq!(std::fs::read_to_string(folder.join("mine")).unwrap(), "mine");
 }
 
+fn newest_record(world: &World) -> Value {
+    world.json(&["evidence", "show", "latest"])
+}
+
+#[test]
+fn each_restore_leaves_one_signed_record_of_what_it_compared() {
+    let shop = Shop::damaged("evidence");
+    shop.world.sign("  objectives: {rto: 1h}\n");
+    let target = shop.world.path("look").display().to_string();
+    let looked = shop.world.json(&["restore", "--point", "latest", "--to", &target]);
+    assert_eq!(looked["evidence"]["number"], 1, "{looked}");
+    let shown = newest_record(&shop.world);
+    let record = &shown["record"];
+    assert_eq!((&record["kind"], &record["outcome"]), (&json!("restore"), &json!("passed")), "{record}");
+    assert_eq!((&record["run"], &record["point"]["id"]), (&looked["run"], &json!(shop.point)), "{record}");
+    let compared = |record: &Value, data: &str| -> Value {
+        let sets = record["data"].as_array().unwrap();
+        sets.iter().find(|set| set["data"] == data).unwrap()["comparison"]["compared"].clone()
+    };
+    assert_eq!(compared(record, "files")["bytes"], (3 << 20) + 5, "{record}");
+    let parts: Vec<&str> =
+        record["achieved"]["parts"].as_array().unwrap().iter().map(|part| part["name"].as_str().unwrap()).collect();
+    assert_eq!(parts, ["fill:db", "fill:files", "fill:cache", "release"]);
+    assert!(record["achieved"]["rtoMs"].as_u64().unwrap() > 0, "{record}");
+
+    let beside = shop.world.json(&["restore", "--point", "latest", "--to-database", "shop_before"]);
+    let record = &newest_record(&shop.world)["record"];
+    assert_eq!((&record["run"], &record["outcome"]), (&beside["run"], &json!("passed")));
+    assert_eq!(compared(record, "db")["rows"], 1000, "{record}");
+    assert_eq!(record["data"].as_array().unwrap().len(), 1, "what was not restored is not proven: {record}");
+
+    let replaced = shop.world.run(&["restore", "--point", &shop.point, "--in-place", "--yes"]);
+    assert!(replaced.code == 0 && replaced.stdout.contains("evidence: record 3 of the chain"), "{}", replaced.stdout);
+    shop.all_is_back();
+    let record = &newest_record(&shop.world)["record"];
+    assert_eq!(record["data"].as_array().unwrap().len(), 3);
+    for (data, of, count) in [("db", "rows", 1000), ("files", "files", 2), ("cache", "keys", 3001)] {
+        assert_eq!(compared(record, data)[of], count, "{data}: {record}");
+    }
+    let shown = shop.world.run(&["evidence", "show", "latest"]);
+    for said in ["record 3 of shop: restore passed\n", "within the objective of 1h", "hand-over:cache"] {
+        assert!(shown.stdout.contains(said), "{said}: {}", shown.stdout);
+    }
+
+    // What fails is told as well, without what a server or a file said.
+    let before = shop.live();
+    damage(&shop.packs_of_files, 100);
+    let failing: [&[&str]; 2] = [&["--to", &target, "--allow-not-empty"], &["--in-place", "--yes"]];
+    for (n, to) in failing.into_iter().enumerate() {
+        let failed = shop.world.run(&[&["restore", "--point", &shop.point], to].concat());
+        assert_eq!(failed.code, 20, "{}", failed.stderr);
+        let shown = newest_record(&shop.world);
+        let record = &shown["record"];
+        assert_eq!((&shown["number"], &record["outcome"]), (&json!(4 + n), &json!("failed")), "{record}");
+        let reasons = record["reasons"].as_array().unwrap();
+        assert_eq!((reasons.len(), &reasons[0]["category"]), (1, &json!("not-restored")), "{record}");
+        assert_eq!(reasons[0]["data"], "files", "{record}");
+        assert_eq!(record["achieved"]["rtoMs"], Value::Null, "{record}");
+    }
+    assert_eq!(shop.live(), before);
+    assert_eq!(shop.world.json(&["evidence", "verify", "--all"])["records"], 5);
+    let page = shop.world.path("page.html");
+    shop.world.json(&["evidence", "export", "--html", page.to_str().unwrap()]);
+    let page = std::fs::read_to_string(page).unwrap();
+    for said in ["restore", "files could not be brought back", "hand-over:cache"] {
+        assert!(page.contains(said), "{said}");
+    }
+}
+
+/// Without a key that can sign nothing is begun; one that is lost meanwhile keeps a run open, which is gone on with.
+#[test]
+fn a_restore_whose_evidence_cannot_be_signed_is_not_begun() {
+    let world = World::new("no-key", "  data:\n  - {name: files, volume: {path: files}}\n");
+    world.write("files/a", "point");
+    world.json(&["snapshot"]);
+    world.sign("  objectives: {rto: 1ms}\n");
+    world.write("files/a", "live");
+    let key = std::fs::read(world.path("evidence.pem")).unwrap();
+    std::fs::remove_file(world.path("evidence.pem")).unwrap();
+    let target = world.path("look").display().to_string();
+    let runs = |world: &World| world.json(&["runs"])["all"].clone();
+    let before = runs(&world);
+    for to in [&["--to", &target][..], &["--in-place", "--yes"]] {
+        let refused = world.run(&[&["restore", "--point", "latest"], to].concat());
+        assert!(refused.code != 0 && refused.stderr.contains("the key that signs evidence"), "{}", refused.stderr);
+    }
+    assert_eq!(runs(&world), before);
+    assert!(!world.path("look").exists());
+    assert_eq!(std::fs::read_to_string(world.path("files/a")).unwrap(), "live");
+
+    // The stack's own command before it goes live takes the key away.
+    std::fs::write(world.path("evidence.pem"), &key).unwrap();
+    let document = std::fs::read_to_string(world.path("stack.yaml")).unwrap();
+    let hook = format!("hooks: {{beforeLive: [{{run: [rm, {}]}}]}}", world.path("evidence.pem").display());
+    let hooked = document.replace("volume: {path: files}}", &format!("volume: {{path: files}}, {hook}}}"));
+    assert_ne!(hooked, document);
+    std::fs::write(world.path("stack.yaml"), hooked).unwrap();
+    let open = world.run(&["restore", "--point", "latest", "--in-place", "--yes"]);
+    let said = "all is restored and as recorded, but the evidence of the restore ";
+    assert!(open.code == 30 && open.stderr.contains(said) && open.stderr.contains("runs resume "), "{}", open.stderr);
+    assert_eq!(std::fs::read_to_string(world.path("files/a")).unwrap(), "point");
+    assert_eq!(world.json(&["restore", "--list"])["kept"][0]["unfinished"], false, "what is live is whole");
+    std::fs::write(world.path("evidence.pem"), &key).unwrap();
+    world.json(&["runs", "resume", "latest"]);
+    let record = &newest_record(&world)["record"];
+    assert_eq!(
+        (&record["outcome"], &record["reasons"][0]["category"]),
+        (&json!("late"), &json!("too-slow")),
+        "{record}"
+    );
+    assert_eq!(std::fs::read_to_string(world.path("files/a")).unwrap(), "point");
+}
+
 /// Two people look at a point at the same time, while a third takes the next one.
 #[test]
 fn a_restore_beside_needs_no_right_to_act_on_the_stack() {
@@ -155,7 +268,8 @@ fn a_restore_beside_needs_no_right_to_act_on_the_stack() {
     runtime.block_on(async {
         let home = Home::open(Stack::load(&shop.world.path("stack.yaml")).unwrap()).await.unwrap();
         let cx = Context::default();
-        let act = Lease::acquire(&home.store, Scope::Act, "snapshot-shop-1", Duration::ZERO, &cx, |_| ()).await.unwrap();
+        let act =
+            Lease::acquire(&home.store, Scope::Act, "snapshot-shop-1", Duration::ZERO, &cx, |_| ()).await.unwrap();
         let look = shop.world.path("look").display().to_string();
         shop.world.json(&["restore", "--point", "latest", "--to", &look, "--lock-wait", "0s"]);
         let copy = Lease::acquire(&home.store, Scope::Copy, "restore-copy-shop-1", Duration::ZERO, &cx, |_| ()).await;

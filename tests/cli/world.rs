@@ -52,6 +52,15 @@ impl World {
         std::fs::write(self.path("stack.yaml"), format!("{head}{spec}")).unwrap();
     }
 
+    /// From here on evidence is signed, with a key of its own; `more` is added to the document, too.
+    pub fn sign(&self, more: &str) {
+        let key = self.path("evidence.pem");
+        self.json(&["evidence", "keygen", "--out", key.to_str().unwrap()]);
+        let text = std::fs::read_to_string(self.path("stack.yaml")).unwrap();
+        let evidence = "  evidence: {key: {fromFile: evidence.pem}}\n";
+        std::fs::write(self.path("stack.yaml"), format!("{text}{evidence}{more}")).unwrap();
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

@@ -242,6 +242,7 @@ fn a_check_and_a_drill_leave_nothing_however_they_end() {
 fn a_restore_to_a_folder_ends_as_undisturbed_or_leaves_what_was_there() {
     let mut world = World::new(&mut SmallRng::seed_from_u64(4));
     let point = snapshot(&mut world);
+    sign(&world);
     let (folder, target) = (world.path("look/deeper"), world.path("look/deeper").display().to_string());
     let undisturbed = json_of(&world, &["restore", "--point", &point, "--to", &target]);
     let all = deaths(&world, undisturbed["run"].as_str().unwrap());
@@ -256,8 +257,9 @@ fn a_restore_to_a_folder_ends_as_undisturbed_or_leaves_what_was_there() {
             }
             let run = life_of(&world, "restore-copy", &json!({"point": point, "to": target}), death);
             let over = instant.starts_with("after");
+            let how = if is_past_return(&world, &run) { "resume" } else { how };
             let standing = if over { "succeeded".to_owned() } else { ended(&world, how, &run) };
-            assert!(standing == "succeeded" || how == "undo", "{instant}: resumed and {standing}");
+            assert_eq!(standing, if how == "undo" { "abandoned" } else { "succeeded" }, "{instant}");
             if standing == "succeeded" {
                 judge::same_folder(&folder.join("files"), &world.path("volume"));
                 let listed = crate::support::run(Command::new("find").arg(&folder).args(["-name", ".drydock"]));
@@ -273,10 +275,14 @@ fn a_restore_to_a_folder_ends_as_undisturbed_or_leaves_what_was_there() {
             }
             assert_eq!(std::fs::read_to_string(folder.join("mine")).is_ok(), is_somebodys);
             std::fs::remove_dir_all(world.path("look")).ok();
-            assert_eq!(objects(&world), before, "{instant}, {how}");
+            let is_proof = |object: &&String| object.starts_with("evidence/");
+            let (objects, signed) = (objects(&world), signed(&world, &run));
+            assert!(objects.symmetric_difference(&before).all(|object| is_proof(&object)), "{instant}, {how}");
+            assert_eq!(signed, expected(&world, &run, &standing), "{instant}, {how}");
             nothing_is_halfway(&world);
         }
     }
+    assert_eq!(json_of(&world, &["evidence", "verify", "--all"])["verified"], true);
     judge::live_data_is(&world, &point);
     judge::every_byte_is_sound(&world);
 }
@@ -292,6 +298,7 @@ fn names_in(folder: &Path) -> Vec<String> {
 fn a_restore_to_another_database_ends_as_undisturbed_or_leaves_no_database() {
     let mut world = World::new(&mut SmallRng::seed_from_u64(5));
     let point = snapshot(&mut world);
+    sign(&world);
     let drop = |world: &World| drop(world.postgres.psql("postgres", "drop database if exists app_copy"));
     let undisturbed = json_of(&world, &["restore", "--point", &point, "--to-database", "app=app_copy"]);
     let all = deaths(&world, undisturbed["run"].as_str().unwrap());
@@ -300,8 +307,9 @@ fn a_restore_to_another_database_ends_as_undisturbed_or_leaves_no_database() {
         for how in ["resume", "undo"] {
             let run = life_of(&world, "restore-copy", &json!({"point": point}), death);
             let over = instant.starts_with("after");
+            let how = if is_past_return(&world, &run) { "resume" } else { how };
             let standing = if over { "succeeded".to_owned() } else { ended(&world, how, &run) };
-            assert!(standing == "succeeded" || how == "undo", "{instant}: resumed and {standing}");
+            assert_eq!(standing, if how == "undo" { "abandoned" } else { "succeeded" }, "{instant}");
             let there = "select datname || coalesce(shobj_description(oid, 'pg_database'), '') from pg_database \
                          where datname like 'app\\_%'";
             let there = world.postgres.psql("postgres", there);
@@ -313,10 +321,48 @@ fn a_restore_to_another_database_ends_as_undisturbed_or_leaves_no_database() {
             } else {
                 assert_eq!(there, "", "{instant}, {how}");
             }
+            assert_eq!(signed(&world, &run), expected(&world, &run, &standing), "{instant}, {how}");
             nothing_is_halfway(&world);
         }
     }
     judge::live_data_is(&world, &point);
+}
+
+fn sign(world: &World) {
+    let key = world.path("evidence.pem");
+    // The document is not read for it.
+    crate::support::run(Command::new(env!("CARGO_BIN_EXE_drydock")).args(["evidence", "keygen", "--out"]).arg(&key));
+    let text = std::fs::read_to_string(world.path("stack.yaml")).unwrap();
+    let evidence = format!("  evidence: {{key: {{fromFile: {}}}}}\n", key.display());
+    std::fs::write(world.path("stack.yaml"), text + &evidence).unwrap();
+}
+
+/// The outcomes of the run's records.
+fn signed(world: &World, run: &RunId) -> Vec<String> {
+    let listed = json_of(world, &["evidence", "list"]);
+    let of_run = listed["records"].as_array().unwrap().iter().filter(|record| record["run"] == run.as_str());
+    of_run.map(|record| record["outcome"].as_str().unwrap().to_owned()).collect()
+}
+
+/// It has begun to hand over what it made.
+fn is_past_return(world: &World, run: &RunId) -> bool {
+    has(world, run, "intended", "release")
+}
+
+fn has(world: &World, run: &RunId, event: &str, step: &str) -> bool {
+    let journal = std::fs::read_to_string(world.path(&format!("store/runs/{run}.jsonl"))).unwrap();
+    let mut entries = journal.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    entries.any(|entry| entry["entry"]["event"] == event && entry["entry"]["step"] == step)
+}
+
+/// One, as the run went; none where it never came to say what it would prove.
+fn expected(world: &World, run: &RunId, standing: &str) -> Vec<String> {
+    let is_opened = has(world, run, "applied", "evidence");
+    match (standing, is_opened) {
+        (_, false) => Vec::new(),
+        ("succeeded", true) => vec!["passed".to_owned()],
+        (_, true) => vec!["failed".to_owned()],
+    }
 }
 
 /// A point, judged.

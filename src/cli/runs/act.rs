@@ -3,43 +3,19 @@
 use std::time::Duration;
 
 use super::find::{Which, find};
-use super::{place, show};
+use super::place::Place;
+use super::show;
 use crate::cli::Done;
 use crate::cli::lock_wait::LockWait;
 use crate::cli::report::Failed;
 use crate::cli::session::Session;
 use crate::failure::Category;
 use crate::operation::{self, Found, OperationError, cancel, take_up};
+use crate::point::Home;
 use crate::run::{Left, Outcome, RunId, State, Stop, leaders};
 
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "\
-Examples:
-  drydock runs resume -f stack.yaml latest
-  drydock runs resume -f stack.yaml restore-papg-20261124t021500z-1a2b3c4d")]
-pub struct Resume {
-    #[command(flatten)]
-    which: Which,
-    #[command(flatten)]
-    lock: LockWait,
-}
-
-#[derive(Debug, clap::Args)]
-#[command(after_long_help = "\
-Examples:
-  drydock runs undo -f stack.yaml latest")]
-pub struct Undo {
-    #[command(flatten)]
-    which: Which,
-    #[command(flatten)]
-    lock: LockWait,
-}
-
-#[derive(Debug, clap::Args)]
-#[command(after_long_help = "\
-Examples:
-  drydock runs cancel -f stack.yaml drill-papg-20261122t043000z-weekly-drill")]
-pub struct Cancel {
+pub struct Args {
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
@@ -49,25 +25,26 @@ pub struct Cancel {
 /// How often it is looked whether a run that was asked to end has ended.
 const PAUSE: Duration = Duration::from_millis(500);
 
-pub async fn resume(args: &Resume, session: &Session) -> Done {
+pub async fn resume(args: &Args, session: &Session) -> Done {
     let home = session.home().await?;
-    let run = find(&place::open(session).await?, &args.which.run).await?;
+    let run = find(&Place::of(&home), &args.which.run).await?;
     lead(&home, &run, &Stop::of(&session.cx.cancel), args.lock.lock_wait, session, Outcome::Succeeded).await
 }
 
-pub async fn undo(args: &Undo, session: &Session) -> Done {
-    let place = place::open(session).await?;
-    let run = find(&place, &args.which.run).await?;
-    take_back(&run, args.lock.lock_wait, session).await
+pub async fn undo(args: &Args, session: &Session) -> Done {
+    let home = session.home().await?;
+    let run = find(&Place::of(&home), &args.which.run).await?;
+    take_back(&home, &run, args.lock.lock_wait, session).await
 }
 
-pub async fn cancel_run(args: &Cancel, session: &Session) -> Done {
-    let place = place::open(session).await?;
+pub async fn cancel_run(args: &Args, session: &Session) -> Done {
+    let home = session.home().await?;
+    let place = Place::of(&home);
     let run = find(&place, &args.which.run).await?;
     let state = read(&place, &run).await?;
     let now = session.cx.clock.now();
     if !leaders(&place.store, now).await?.iter().any(|leader| leader.leads(&run)) {
-        return take_back(&run, args.lock.lock_wait, session).await; // nobody is there to hear of it
+        return take_back(&home, &run, args.lock.lock_wait, session).await; // nobody is there to hear of it
     }
     can_be_undone(&run, &state)?;
     cancel(&place.store, &run, &operation::asker()).await?;
@@ -86,13 +63,11 @@ pub async fn cancel_run(args: &Cancel, session: &Session) -> Done {
     }
 }
 
-async fn take_back(run: &RunId, wait: Duration, session: &Session) -> Done {
-    let home = session.home().await?;
-    let place = place::open(session).await?;
-    can_be_undone(run, &read(&place, run).await?)?;
+async fn take_back(home: &Home, run: &RunId, wait: Duration, session: &Session) -> Done {
+    can_be_undone(run, &read(&Place::of(home), run).await?)?;
     let stop = Stop::of(&session.cx.cancel);
     stop.abandon(operation::asker());
-    lead(&home, run, &stop, wait, session, Outcome::Abandoned).await
+    lead(home, run, &stop, wait, session, Outcome::Abandoned).await
 }
 
 fn can_be_undone(run: &RunId, state: &State) -> Result<(), Failed> {
@@ -103,7 +78,7 @@ fn can_be_undone(run: &RunId, state: &State) -> Result<(), Failed> {
     Ok(())
 }
 
-async fn read(place: &place::Place, run: &RunId) -> Result<State, Failed> {
+async fn read(place: &Place, run: &RunId) -> Result<State, Failed> {
     let none = || OperationError::NoRun { run: run.to_string() };
     let entries = place.journals.read(run).await?.ok_or_else(none)?;
     let damaged = |reason| crate::run::RunError::Damaged { run: run.to_string(), reason };
@@ -111,18 +86,11 @@ async fn read(place: &place::Place, run: &RunId) -> Result<State, Failed> {
 }
 
 /// Leads the run as far as it goes and shows it; fails when it did not end as was wanted.
-async fn lead(
-    home: &crate::point::Home,
-    run: &RunId,
-    stop: &Stop,
-    wait: Duration,
-    session: &Session,
-    wanted: Outcome,
-) -> Done {
+async fn lead(home: &Home, run: &RunId, stop: &Stop, wait: Duration, session: &Session, wanted: Outcome) -> Done {
     session.show_progress();
     let led = take_up(home, run, Found::Resume, wait, stop, &session.cx, &session.says()).await?;
     let is_as_wanted = matches!(&led.left, Left::Over { outcome, .. } if *outcome == wanted);
-    let shown = show::print(&place::open(session).await?, run, session).await?;
+    let shown = show::print(&Place::of(home), run, session).await?;
     if !is_as_wanted {
         led.done()?;
     }

@@ -45,11 +45,21 @@ enum Command {
     /// The entries of a run's journal, with --follow until it is over
     Logs(logs::Args),
     /// Go on with a run that was cut off, left, or waits for a person whose work is done
-    Resume(act::Resume),
+    #[command(after_long_help = "\
+Examples:
+  drydock runs resume -f stack.yaml latest
+  drydock runs resume -f stack.yaml restore-papg-20261124t021500z-1a2b3c4d")]
+    Resume(act::Args),
     /// Take back what a run did that is not over
-    Undo(act::Undo),
+    #[command(after_long_help = "\
+Examples:
+  drydock runs undo -f stack.yaml latest")]
+    Undo(act::Args),
     /// Ask the process that is at a run to end it and take back what it did; wait until it has
-    Cancel(act::Cancel),
+    #[command(after_long_help = "\
+Examples:
+  drydock runs cancel -f stack.yaml drill-papg-20261122t043000z-weekly-drill")]
+    Cancel(act::Args),
 }
 
 pub async fn run(args: &Args, session: &Session) -> Done {

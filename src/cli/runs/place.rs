@@ -2,7 +2,7 @@
 
 use crate::cli::report::Failed;
 use crate::cli::session::Session;
-use crate::point;
+use crate::point::{self, Home};
 use crate::run::{Journals, journal};
 use crate::stack::Stack;
 use crate::storage::SharedStore;
@@ -12,6 +12,15 @@ pub struct Place {
     pub stack: Stack,
     pub store: SharedStore,
     pub journals: Box<dyn Journals>,
+}
+
+impl Place {
+    /// Those of a stack that is open already.
+    pub fn of(home: &Home) -> Self {
+        let (stack, store) = (home.stack.clone(), home.store.clone());
+        let journals = journal::of(&stack, &store);
+        Self { stack, store, journals }
+    }
 }
 
 /// Looks whose the store is; needs no password of the repository.

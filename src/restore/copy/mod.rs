@@ -80,8 +80,7 @@ pub fn elsewhere(plan: &Plan) -> Option<String> {
 }
 
 fn topmost_missing(path: &Path) -> Option<&Path> {
-    let is_missing =
-        |path: &&Path| path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    let is_missing = |path: &&Path| path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     path.ancestors().take_while(is_missing).last()
 }
 

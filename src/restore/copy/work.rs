@@ -88,6 +88,14 @@ impl<'h> Work<'h> {
         }
     }
 
+    /// Nor one of a process that is gone: whoever takes a lock removes those.
+    async fn leave_no_lock(&self, cx: &Context) {
+        if let Err(error) = self.keep_what_is_read(cx).await {
+            tracing::warn!(%error, run = %self.run, "a lock that a process which is gone has left stays");
+        }
+        self.let_go().await;
+    }
+
     /// The plan as it was made, of the point as it is now.
     async fn plan(&self, cx: &Context) -> Result<&RestorePlan, RestoreError> {
         if let Some(made) = self.plan.get() {
@@ -130,10 +138,7 @@ impl<'h> Work<'h> {
         match doing {
             Doing::Fill(data) => Box::pin(self.fill(data, cx)).await,
             Doing::References => Box::pin(self.compare_references(cx)).await,
-            Doing::Release => {
-                self.keep_what_is_read(cx).await?;
-                self.release(cx).await
-            }
+            Doing::Release => self.release(cx).await,
             Doing::Evidence => Ok(evidence::open(self.plan(cx).await?, &self.home.stack)),
             Doing::Record => {
                 let left = evidence::leave(self.home, &self.run, End::Done, cx).await?;
@@ -153,7 +158,9 @@ impl<'h> Work<'h> {
                 mend::refuse_unfinished(self.home).await?;
                 let (spec, run, new) = (self.postgres(data)?, self.run.as_str(), set.new_databases());
                 // Of a process that is gone, which may have been killed after they got their names.
-                when_free(cx, async || Ok(postgres::take_back(spec, run, &new).await?)).await.map_err(Trouble::of(data))?;
+                when_free(cx, async || Ok(postgres::take_back(spec, run, &new).await?))
+                    .await
+                    .map_err(Trouble::of(data))?;
                 when_free(cx, async || database::fill(self.home, plan, part, names, cx).await).await
             }
         };
@@ -229,20 +236,17 @@ impl<'h> Work<'h> {
             self.is_there(data, cx).await?;
         }
         if self.order.last() == Some(doing) {
-            self.let_go().await;
+            self.leave_no_lock(cx).await;
         }
         Ok(())
     }
 
     /// Removes what the step has made, however far it came.
     async fn undo(&self, doing: &Doing, cx: &Context) -> Result<(), RestoreError> {
-        if self.order.first() == Some(doing) {
-            // Whoever takes a lock removes those of processes that are gone.
-            if let Err(error) = self.keep_what_is_read(cx).await {
-                tracing::warn!(%error, run = %self.run, "a lock that a process which is gone has left stays");
-            }
+        match self.order.first() == Some(doing) {
+            true => self.leave_no_lock(cx).await,
+            false => self.let_go().await,
         }
-        self.let_go().await;
         let data = match doing {
             Doing::Fill(data) => data,
             Doing::Evidence => {

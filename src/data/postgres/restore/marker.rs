@@ -166,7 +166,10 @@ mod tests {
         let text = include_str!("../../../../tests/fixtures/formats/postgres-marker-1.txt");
         let read: Vec<Marker> = text.lines().map(|line| Marker::read(line).expect("a marker")).collect();
         let stages: Vec<Stage> = read.iter().map(|marker| marker.stage).collect();
-        assert_eq!(stages, [Stage::Filling, Stage::Swapping, Stage::Replaced, Stage::Reverting, Stage::SetAside, Stage::Made]);
+        assert_eq!(
+            stages,
+            [Stage::Filling, Stage::Swapping, Stage::Replaced, Stage::Reverting, Stage::SetAside, Stage::Made]
+        );
         assert_eq!((read[2].closed, read[2].comment.as_deref()), (true, Some("the shop's")));
         let written: Vec<String> = read.iter().map(Marker::text).collect();
         assert_eq!(written, text.lines().collect::<Vec<_>>());

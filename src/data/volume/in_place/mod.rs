@@ -107,6 +107,12 @@ pub async fn fill_beside(
 }
 
 impl Beside {
+    /// What was compared of the copy.
+    #[must_use]
+    pub fn comparison(&self) -> &Comparison {
+        &self.comparison
+    }
+
     /// Exchanges the top-level entries, each journaled before and after; the former content is kept. Nobody else may
     /// write to the folder meanwhile: that is the fence's to see to.
     ///
