@@ -322,3 +322,54 @@ fn by_the_journal(state: &State) -> Reason {
         None => Reason::NotRestored { data: None, why: Disclosed::word("it was ended before it was done") },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_took_longer_than_the_objective_is_late_and_what_differs_is_named() {
+        let objectives = Objectives { rto_ms: Some(1_000), ..Objectives::default() };
+        let took = |ms| Achieved { rto_ms: Some(ms), ..Achieved::default() };
+        assert_eq!(short_of(&[], &[], &objectives, &took(1_000)), []);
+        let late = Reason::TooSlow { took_ms: 1_001, objective_ms: 1_000 };
+        assert_eq!(short_of(&[], &[], &objectives, &took(1_001)), [late]);
+        let gaps = ReferenceProof {
+            reference: Disclosed::word("activeStorage"),
+            database: "db".parse().unwrap(),
+            volume: "files".parse().unwrap(),
+            comparison: Comparison { difference_count: 2, ..Comparison::default() },
+        };
+        let named = Reason::ReferenceDiffers {
+            reference: Disclosed::word("activeStorage"),
+            database: "db".parse().unwrap(),
+            count: 2,
+        };
+        assert_eq!(short_of(&[], &[gaps], &objectives, &took(1)), [named]);
+    }
+
+    #[test]
+    fn what_differs_is_told_by_its_measures_and_no_value_of_it() {
+        let mut found = data::Comparison::default();
+        found.differs("table public.messages", "1,000 rows", "the secret of row 7");
+        found.notes.push("role app could not be made: permission denied for x".into());
+        let set = RestoredSet {
+            data: "db".parse().unwrap(),
+            kind: crate::point::DataWord::Postgres,
+            to: Vec::new(),
+            promoted: false,
+            comparison: found,
+            formers: Vec::new(),
+            notes: vec!["roles created: alice".into()],
+            warnings: Vec::new(),
+            took_ms: 0,
+        };
+        let fault = Fault::of(&Trouble::Differs(Box::new(set.clone())));
+        assert_eq!(fault.reasons, [Reason::Differs { data: "db".parse().unwrap(), count: 1 }]);
+        let told = serde_json::to_string(&(compared(&set), fault.data)).unwrap();
+        assert!(told.contains("table public.messages") && told.contains("1,000 rows"), "{told}");
+        for kept in ["secret", "permission denied", "alice"] {
+            assert!(!told.contains(kept), "{kept}: {told}");
+        }
+    }
+}
