@@ -250,7 +250,9 @@ fn a_restore_whose_evidence_cannot_be_signed_is_not_begun() {
     assert_eq!(std::fs::read_to_string(world.path("files/a")).unwrap(), "point");
     assert_eq!(world.json(&["restore", "--list"])["kept"][0]["unfinished"], false, "what is live is whole");
     std::fs::write(world.path("evidence.pem"), &key).unwrap();
-    world.json(&["runs", "resume", "latest"]);
+    let waits = world.json(&["runs", "--open"])["runs"][0].clone();
+    assert_eq!((&waits["kind"], &waits["standing"]), (&json!("restore"), &json!("waiting")), "{waits}");
+    world.json(&["runs", "resume", waits["run"].as_str().unwrap()]);
     let record = &newest_record(&world)["record"];
     assert_eq!((&record["kind"], &record["outcome"]), (&json!("restore"), &json!("passed")), "{record}");
     assert_eq!(world.json(&["evidence", "list"])["records"].as_array().unwrap().len(), 1);
