@@ -7,6 +7,7 @@
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
+mod idle;
 mod journal;
 mod measure;
 mod memory;
@@ -23,6 +24,7 @@ fn main() {
     tree::rows(&mut report);
     postgres::rows(&mut report);
     journal::rows(&mut report);
+    idle::rows(&mut report);
     memory::rows(&mut report);
     report.write();
 }

@@ -25,7 +25,7 @@ pub struct Operations {
 #[async_trait]
 impl Leader for Operations {
     async fn lead(&self, wanted: &Wanted, stop: &Stop, cx: &Context, waits: Waits) -> Result<Ending, NotLed> {
-        let home = self.home.borrow().clone();
+        let home = self.home.borrow().afresh();
         let request = Request::scheduled(&wanted.operation, &home).map_err(|error| not_led(&error))?;
         let by = format!("the schedule {}", wanted.schedule);
         let order = Order { run: wanted.run.clone(), by, request, wait: WAIT, found: Found::Resume };
@@ -56,7 +56,7 @@ impl Leader for Operations {
     }
 
     async fn take_up(&self, stop: &Stop, cx: &Context) -> Result<(), NotLed> {
-        let home = self.home.borrow().clone();
+        let home = self.home.borrow().afresh();
         let leaders = run::leaders(&home.store, cx.clock.now()).await.map_err(|error| not_led(&error))?;
         let left = leaders.iter().filter(|leader| !leader.is_live).flat_map(|leader| &leader.runs);
         for run in left.filter_map(|run| run.parse::<RunId>().ok()) {

@@ -30,6 +30,12 @@ impl Home {
         Ok(Self { stack, store, repository, owner })
     }
 
+    /// The same place, whose index and buffers are of its own: what a run comes to hold in memory goes with it.
+    #[must_use]
+    pub fn afresh(&self) -> Self {
+        Self { repository: self.repository.afresh(), ..self.clone() }
+    }
+
     /// Does `work` under a lock of the repository, waiting up to `wait` for it, and releases it whatever happens.
     ///
     /// # Errors

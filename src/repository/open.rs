@@ -35,6 +35,10 @@ struct Inner {
     blobs: Arc<Pool>,
 }
 
+fn spare_blobs() -> Arc<Pool> {
+    Arc::new(Pool::new(1 << 20, SPARE_BLOBS))
+}
+
 impl Repository {
     /// Makes a new repository below `repository/` of `store`. The config is written last and only if there is none, so
     /// of two that race one is told `Exists`, and a crash leaves nothing but a key that the next call clears away.
@@ -80,7 +84,7 @@ impl Repository {
             cipher: Arc::new(opened.cipher),
             key: Mutex::new(opened.key),
             index: OnceCell::new(),
-            blobs: Arc::new(Pool::new(1 << 20, SPARE_BLOBS)),
+            blobs: spare_blobs(),
             config,
             store,
         };
@@ -90,6 +94,16 @@ impl Repository {
     /// The same repository that sees another index: `check` works with the index files that can be read, and nobody else
     /// should take the rest for all.
     pub(super) fn with_index(&self, index: Index) -> Self {
+        self.sharing(OnceCell::new_with(Some(RwLock::new(index))), Arc::clone(&self.inner.blobs))
+    }
+
+    /// The same repository as if it had just been opened, without scrypt: what it comes to hold in memory goes with it.
+    #[must_use]
+    pub fn afresh(&self) -> Self {
+        self.sharing(OnceCell::new(), spare_blobs())
+    }
+
+    fn sharing(&self, index: OnceCell<RwLock<Index>>, blobs: Arc<Pool>) -> Self {
         let Inner { store, cipher, config, gear, .. } = &*self.inner;
         let inner = Inner {
             store: SharedStore::clone(store),
@@ -97,8 +111,8 @@ impl Repository {
             config: config.clone(),
             gear: gear.clone(),
             key: Mutex::new(self.current_key()),
-            index: OnceCell::new_with(Some(RwLock::new(index))),
-            blobs: Arc::clone(&self.inner.blobs),
+            index,
+            blobs,
         };
         Self { inner: Arc::new(inner) }
     }
