@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 
 SERVER, PKI, POD_RANGE = sys.argv[1:]
 KINDS = {"pods": "/api/v1/pods", "namespaces": "/api/v1/namespaces", "policies": "/apis/networking.k8s.io/v1/networkpolicies"}
-REFUSE = "meta l4proto tcp reject with tcp reset\n    reject with icmpx admin-prohibited"
+# An ICMP answer, which clients see as "connection refused", finds its way back through a Service's rewritten address; a
+# TCP reset of a connection to the node itself does not.
+REFUSE = "reject with icmpx port-unreachable"
 
 known = {kind: {} for kind in KINDS}  # kind → uid → object
 changed = threading.Condition()
