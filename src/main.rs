@@ -4,11 +4,8 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 /// What glibc reads of its heap at the start of a process, and only then.
-const HEAP: [(&str, &str); 3] = [
-    ("MALLOC_ARENA_MAX", "1"),
-    ("MALLOC_MMAP_THRESHOLD_", "131072"),
-    ("MALLOC_TRIM_THRESHOLD_", "131072"),
-];
+const HEAP: [(&str, &str); 3] =
+    [("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "131072"), ("MALLOC_TRIM_THRESHOLD_", "131072")];
 
 fn main() -> ExitCode {
     with_one_heap();
