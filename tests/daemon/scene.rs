@@ -144,7 +144,7 @@ impl Scene {
         self.write(&format!("schedules/{name}.yaml"), &text);
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_drydock"));
         command.args(args).arg("-f").arg(self.path("stack.yaml")).stdin(Stdio::null()).env_remove("DRYDOCK_FILE");
         command

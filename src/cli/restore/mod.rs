@@ -25,6 +25,7 @@ use crate::stack::{DataKind, Name, Stack};
 /// Bring a recovery point back, or a part of it, and compare it with what was recorded
 ///
 /// With --to the files of every data set go into a folder. With --to-database databases are made beside the live ones.
+/// Either is there as a whole or, when it fails or `drydock runs undo` says so, not at all; what was there before stays.
 /// With --in-place what is live is replaced: first a complete recovery point of it is taken, then everything is filled
 /// and verified beside, rows that point at files are compared with them, then all is swapped; the former databases and folders are kept until told otherwise. Stop what writes to
 /// them meanwhile.
@@ -60,7 +61,7 @@ pub struct Args {
     /// Also set roles and Redis users that the server has already; otherwise only missing ones are created
     #[arg(long, requires = "point")]
     roles: bool,
-    /// Restore into a folder or database that holds something
+    /// Restore into a folder or database that holds something; what goes there is not taken back
     #[arg(long, requires = "point", conflicts_with = "in_place")]
     allow_not_empty: bool,
     /// Go live although rows point at files that are not there, which the point did not record; still exit code 20
