@@ -12,6 +12,7 @@ mod journal;
 mod measure;
 mod memory;
 mod postgres;
+mod shown;
 mod stack;
 mod tree;
 mod unverified;
@@ -25,6 +26,7 @@ fn main() {
     postgres::rows(&mut report);
     journal::rows(&mut report);
     idle::rows(&mut report);
+    shown::rows(&mut report);
     memory::rows(&mut report);
     report.write();
 }

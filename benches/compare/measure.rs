@@ -45,7 +45,7 @@ impl Report {
         Self { wanted, rows: Vec::new() }
     }
 
-    /// Whether any row of this group (`tree`, `postgres`, `journal`, `memory`) was asked for.
+    /// Whether any row of this group (`tree`, `postgres`, `journal`, `status`, `memory`) was asked for.
     pub fn wants(&self, group: &str) -> bool {
         self.wanted.is_empty() || self.wanted.iter().any(|w| group.contains(w.as_str()))
     }

@@ -71,3 +71,20 @@ pub async fn heard(store: &SharedStore, run: &RunId) {
         tracing::debug!(%error, %run, "the wish that a run should end stays in the store");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repository::testing::MemoryStore;
+
+    #[tokio::test]
+    async fn a_wish_is_seen_until_it_is_heard() {
+        let store: SharedStore = MemoryStore::new();
+        let run: RunId = "drill-shop-1".parse().unwrap();
+        assert_eq!(asked(&store).await.unwrap(), BTreeMap::new());
+        cancel(&store, &run, "root@papg-0").await.unwrap();
+        assert_eq!(asked(&store).await.unwrap(), [(run.clone(), "root@papg-0".to_owned())].into());
+        heard(&store, &run).await;
+        assert_eq!(asked(&store).await.unwrap(), BTreeMap::new());
+    }
+}
