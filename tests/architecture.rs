@@ -9,6 +9,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "cluster",
             "daemon",
             "schedule",
             "status",
@@ -52,6 +53,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("restore", &["snapshot", "hook", "run", "point", "data", "evidence", "repository", "storage"]),
     ("snapshot", &["hook", "run", "point", "data", "repository", "storage"]),
     ("maintain", &["snapshot", "run", "point", "data", "evidence", "repository", "storage"]),
+    ("cluster", &["schedule"]),
     ("point", &["data", "repository", "storage"]),
     ("data", &["repository", "storage"]),
     ("evidence", &["storage"]),

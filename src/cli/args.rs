@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{ArgAction, Parser, Subcommand};
 
 use super::{
-    check, completions, daemon, doctor, drill, evidence, forget, init, key, output, points, progress, prune, repair,
+    check, completions, daemon, doctor, drill, evidence, forget, init, key, manifests, output, points, progress, prune, repair,
     restore, runs, schedules, snapshot, status, telemetry, unlock,
 };
 use crate::stack::duration;
@@ -123,5 +123,6 @@ pub enum Command {
     Key(key::Args),
     Repair(repair::Args),
     Daemon(daemon::Args),
+    Manifests(manifests::Args),
     Completions(completions::Args),
 }

@@ -24,6 +24,7 @@ mod evidence;
 mod forget;
 mod init;
 mod key;
+mod manifests;
 mod points;
 mod prune;
 mod repair;
@@ -128,6 +129,7 @@ async fn dispatch(command: Command, session: &Session) -> Done {
         Command::Status(args) => status::run(&args, session).await,
         Command::Schedules(args) => schedules::run(&args, session).await,
         Command::Daemon(args) => daemon::run(&args, session).await,
+        Command::Manifests(args) => manifests::run(&args, session),
         Command::Completions(args) => completions::run(&args, session),
     }
 }

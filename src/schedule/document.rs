@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{ConcurrencyPolicy, Cron, History, Operation, ScheduleName, Spec, Timing, Zone, jitter, operation};
@@ -94,20 +95,22 @@ fn read(file: &Path, document: &Document) -> Result<Content, Vec<Problem>> {
 }
 
 /// The document as it is written; what its types cannot say is looked at all at once.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Written {
+pub struct Written {
     operation: operation::Written,
     #[serde(default)]
     stacks: Option<Vec<Name>>,
     cron: String,
     #[serde(default)]
     time_zone: Option<String>,
-    #[serde(default, with = "duration::option")]
+    #[serde(default, deserialize_with = "duration::option::deserialize")]
+    #[schemars(with = "Option<duration::Written>")]
     jitter: Option<Duration>,
     #[serde(default)]
     concurrency_policy: ConcurrencyPolicy,
-    #[serde(default, with = "duration::option")]
+    #[serde(default, deserialize_with = "duration::option::deserialize")]
+    #[schemars(with = "Option<duration::Written>")]
     starting_deadline: Option<Duration>,
     #[serde(default)]
     suspend: bool,

@@ -17,7 +17,7 @@ mod timing;
 mod zone;
 
 pub use cron::Cron;
-pub use document::{KIND, Schedule};
+pub use document::{KIND, Schedule, Written};
 pub use due::{Due, LatestRun, Past, Start, Wait, Why, due};
 pub use load::{LoadError, load};
 pub use name::ScheduleName;

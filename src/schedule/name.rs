@@ -7,12 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use super::run_id;
 use crate::stack::Name;
+use crate::stack::schema::written_as;
 
 /// A [`Name`] that does not look like an instant in any of its parts, so that a scheduled run's id can be taken apart
 /// again and no two runs share one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ScheduleName(Name);
+
+written_as!(ScheduleName, {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", "maxLength": 63});
 
 impl ScheduleName {
     #[must_use]

@@ -4,8 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::stack::schema::written_as;
 use crate::stack::{MaxUnused, Name, ReadData, Stack, duration, random_within};
 
 /// One of these; each has defaults for all of its options.
@@ -22,9 +24,13 @@ pub enum Operation {
 }
 
 /// As a document says it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Written {
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "[has(self.snapshot), has(self.drill), has(self.check), has(self.forgetAndPrune)].filter(x, x).size() == 1",
+    "message": "exactly one of `snapshot`, `drill`, `check` and `forgetAndPrune` is expected",
+}]))]
+pub struct Written {
     #[serde(default)]
     snapshot: Option<Snapshot>,
     #[serde(default)]
@@ -64,7 +70,7 @@ impl TryFrom<Written> for Operation {
 }
 
 /// As `drydock snapshot`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Snapshot {
     /// Only these data sets; the point is then partial and never `latest`.
@@ -76,7 +82,7 @@ pub struct Snapshot {
 }
 
 /// As `drydock drill`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Drill {
     #[serde(default)]
@@ -100,7 +106,7 @@ pub enum DrillPoint {
 }
 
 /// As `drydock check`.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Check {
     /// Read every blob.
@@ -108,17 +114,21 @@ pub struct Check {
     pub read_data: bool,
     /// Read a part.
     #[serde(default, deserialize_with = "parsed")]
+    #[schemars(with = "Option<String>")]
     pub read_data_subset: Option<ReadData>,
 }
 
 /// As `drydock forget` and `drydock prune`.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ForgetAndPrune {
     /// How much of what is kept may stay unused; prune's default where it is not said.
     #[serde(default, deserialize_with = "parsed")]
+    #[schemars(with = "Option<String>")]
     pub max_unused: Option<MaxUnused>,
 }
+
+written_as!(DrillPoint, {"type": "string", "minLength": 1});
 
 impl Operation {
     /// What its runs are called; without a dash, see [`ScheduledRun`](super::ScheduledRun).

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Operation, Timing};
@@ -26,7 +27,7 @@ pub struct Spec {
 }
 
 /// What happens to an instant that comes while the schedule's former run on the same stack is going on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ConcurrencyPolicy {
     /// It is left out.
@@ -39,7 +40,7 @@ pub enum ConcurrencyPolicy {
 }
 
 /// How many ended runs of the schedule stay listed on each stack. Evidence stays whatever this says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct History {
     pub successful: u32,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
 use super::{Hooks, Name, SecretSource, duration};
@@ -37,8 +38,12 @@ impl DataKind {
 }
 
 /// A data set as it is written: one key for its name, one for what it is, one for what is run around it.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "[has(self.postgres), has(self.redis), has(self.volume)].filter(x, x).size() == 1",
+    "message": EXACTLY_ONE,
+}]))]
 struct Entry {
     name: Name,
     postgres: Option<PostgresSpec>,
@@ -46,6 +51,16 @@ struct Entry {
     volume: Option<VolumeSpec>,
     #[serde(default)]
     hooks: Hooks,
+}
+
+impl JsonSchema for DataSet {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "DataSet".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Entry::json_schema(generator)
+    }
 }
 
 impl TryFrom<Entry> for DataSet {
@@ -69,7 +84,7 @@ impl TryFrom<Entry> for DataSet {
 const EXACTLY_ONE: &str = "exactly one of `postgres`, `redis` and `volume` is expected";
 
 /// How strictly a server's certificate is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tls {
     /// Never.
@@ -84,8 +99,12 @@ pub enum Tls {
 }
 
 /// One PostgreSQL server and which of its databases are kept.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "has(self.database) != (has(self.databases) && size(self.databases) > 0)",
+    "message": "exactly one of `database` and `databases` is expected",
+}]))]
 pub struct PostgresSpec {
     /// Host name, address, or the absolute folder of a unix socket.
     pub host: String,
@@ -107,10 +126,12 @@ pub struct PostgresSpec {
     #[serde(default = "default_connections")]
     pub connections: usize,
     /// A read whose exported snapshot gets older than this is given up: it holds back VACUUM on production.
-    #[serde(default, with = "duration::option")]
+    #[serde(default, deserialize_with = "duration::option::deserialize")]
+    #[schemars(with = "Option<duration::Written>")]
     pub max_duration: Option<Duration>,
     /// How long a table's lock is waited for.
-    #[serde(default, with = "duration::option")]
+    #[serde(default, deserialize_with = "duration::option::deserialize")]
+    #[schemars(with = "Option<duration::Written>")]
     pub lock_timeout: Option<Duration>,
     /// Keep the roles' password hashes; needs a superuser (`false` = `pg_dumpall --no-role-passwords`).
     #[serde(default = "yes")]
@@ -128,7 +149,7 @@ pub struct PostgresSpec {
 }
 
 /// Who logs in.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Login {
     pub user: String,
@@ -137,7 +158,7 @@ pub struct Login {
 }
 
 /// One Redis (or Valkey) server, all its databases.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RedisSpec {
     pub host: String,
@@ -169,8 +190,12 @@ pub struct RedisSpec {
 }
 
 /// One folder of files.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "has(self.path) != has(self.claim)",
+    "message": "exactly one of `path` and `claim` is expected",
+}]))]
 pub struct VolumeSpec {
     /// A folder of this machine; exactly one of `path` and `claim`.
     #[serde(default)]

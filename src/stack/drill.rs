@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Name, duration};
 
 /// What is looked at after a restore into the dry dock, and where that lies.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Drill {
     #[serde(default)]
@@ -24,12 +25,13 @@ pub struct Drill {
     #[serde(default)]
     pub fsync: bool,
     /// How long one statement of an assertion may take.
-    #[serde(default, with = "duration::option")]
+    #[serde(default, deserialize_with = "duration::option::deserialize")]
+    #[schemars(with = "Option<duration::Written>")]
     pub statement_timeout: Option<Duration>,
 }
 
 /// One thing that must be true of what was restored. Everything is asked inside the sandbox.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Assertion {
     /// A query whose only value must be true.
@@ -46,7 +48,7 @@ pub enum Assertion {
     Command(CommandAssertion),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SqlAssertion {
     pub data: Name,
@@ -56,7 +58,7 @@ pub struct SqlAssertion {
     pub query: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RowsAssertion {
     pub data: Name,
@@ -71,7 +73,7 @@ pub struct RowsAssertion {
     pub max: Option<u64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FreshnessAssertion {
     pub data: Name,
@@ -79,10 +81,11 @@ pub struct FreshnessAssertion {
     pub database: Option<String>,
     pub query: String,
     #[serde(deserialize_with = "duration::required")]
+    #[schemars(with = "duration::Written")]
     pub within: Duration,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KeysAssertion {
     pub data: Name,
@@ -97,7 +100,7 @@ pub struct KeysAssertion {
     pub max: Option<u64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FilesAssertion {
     pub data: Name,
@@ -109,14 +112,15 @@ pub struct FilesAssertion {
     pub max: Option<u64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CommandAssertion {
     /// What reports call it.
     pub name: Name,
     /// Program and arguments; no shell is between.
     pub run: Vec<String>,
-    #[serde(default, with = "duration::option")]
+    #[serde(default, deserialize_with = "duration::option::deserialize")]
+    #[schemars(with = "Option<duration::Written>")]
     pub timeout: Option<Duration>,
 }
 

@@ -2,6 +2,13 @@
 
 use std::time::Duration;
 
+use super::schema::written_as;
+
+/// How a duration is written.
+pub struct Written;
+
+written_as!(Written, {"type": "string", "pattern": "^([0-9]+[smhdw])+$"});
+
 /// Reads `text`; the units are s, m, h, d, w.
 ///
 /// # Errors

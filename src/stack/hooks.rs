@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{DataSet, duration};
 
 /// What is run for a data set, in the order in which it stands there. A hook may be run twice for one snapshot (after a
 /// crash), so it must be able to.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Hooks {
     /// Before the data set is held or read; one that fails leaves it unread, and there is no recovery point.
@@ -23,13 +24,14 @@ pub struct Hooks {
 }
 
 /// One command.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Hook {
     /// Program and arguments; no shell is between.
     pub run: Vec<String>,
     /// Then it is killed with all that it has started, and has failed.
     #[serde(default = "default_timeout", deserialize_with = "duration::required")]
+    #[schemars(with = "duration::Written")]
     pub timeout: Duration,
     /// Variables of drydock's own environment that it is given too; else it has none that could hold a secret.
     #[serde(default)]

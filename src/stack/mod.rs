@@ -17,6 +17,7 @@ mod problem;
 mod read_data;
 mod repository;
 mod resolve;
+pub(crate) mod schema;
 mod secret;
 mod size;
 mod spec;

@@ -5,11 +5,15 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::schema::written_as;
+
 /// A DNS label (RFC 1123): what Kubernetes takes as a name, and what is safe in object keys, tags, host names and file
 /// names alike.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Name(String);
+
+written_as!(Name, {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", "maxLength": 63});
 
 impl Name {
     /// RFC 1035's limit of a label.

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{SecretSource, Spec, duration};
 
 /// One place that is told.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Notification {
     pub webhook: Webhook,
@@ -16,11 +17,12 @@ pub struct Notification {
     pub on: Vec<Occasion>,
     /// What goes on is told again when this has passed.
     #[serde(default = "a_day", deserialize_with = "duration::required")]
+    #[schemars(with = "duration::Written")]
     pub remind_after: Duration,
 }
 
 /// A URL that takes a POST.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Webhook {
     /// A secret: who has it may write there.
@@ -29,7 +31,7 @@ pub struct Webhook {
     pub format: WebhookFormat,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum WebhookFormat {
     /// drydock's own document, for programs.
@@ -40,7 +42,7 @@ pub enum WebhookFormat {
 }
 
 /// What is worth a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Occasion {
     /// A run failed.
@@ -58,7 +60,7 @@ impl Occasion {
 }
 
 /// A URL that is called after each success: whoever watches it notices when nothing comes any more (a dead man's switch).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Heartbeat {
     /// A secret, as a webhook's.
@@ -67,7 +69,7 @@ pub struct Heartbeat {
 }
 
 /// The operation whose success is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Beat {
     Snapshot,

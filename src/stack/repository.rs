@@ -3,12 +3,14 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::schema::written_as;
 use super::{ByteSize, SecretSource};
 
 /// The prefix that belongs to one stack, and how to reach it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RepositorySpec {
     /// The repository itself is `<location>/repository`.
@@ -33,6 +35,8 @@ pub enum Location {
         prefix: String,
     },
 }
+
+written_as!(Location, {"type": "string", "pattern": "^(/|\\.|s3://)"});
 
 impl TryFrom<String> for Location {
     type Error = String;
@@ -67,7 +71,7 @@ impl fmt::Display for Location {
 }
 
 /// How a bucket is reached; what is not said comes from AWS' usual places (environment, profile, instance).
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct S3Spec {
     /// `https://s3.example.org:8333`; none = AWS itself.
@@ -90,7 +94,7 @@ pub struct S3Spec {
 }
 
 /// What drydock may take from the store and its network; none = no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Limits {
     /// Bytes a second.

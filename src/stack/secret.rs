@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use secrecy::SecretString;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::failure::{Category, Failure};
 
 /// Where a secret comes from; a literal in the document is not possible on purpose.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum SecretSource {
     /// A file's content without one trailing line end.
@@ -19,7 +20,7 @@ pub enum SecretSource {
     FromSecret(SecretKeyRef),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SecretKeyRef {
     pub name: String,

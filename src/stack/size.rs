@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::schema::written_as;
+
 /// A number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
 #[serde(transparent)]
@@ -45,6 +47,8 @@ impl<'de> Deserialize<'de> for ByteSize {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
+
+written_as!(ByteSize, {"type": "string", "pattern": "^[0-9]+ ?([KMGT]iB|[kKMGT]B|B)?$"});
 
 impl fmt::Display for ByteSize {
     /// A binary unit and three digits: `831 B`, `1.50 KiB`, `50.0 MiB`.

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{DataSet, Drill, Heartbeat, Name, Notification, RepositorySpec, SecretSource, Tags, duration};
 
 /// A stack's `spec`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Spec {
     /// Whose rights deploys use; needs a cluster.
@@ -42,7 +43,7 @@ pub struct Spec {
 }
 
 /// Who signs evidence.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EvidenceSpec {
     /// An Ed25519 key (PKCS#8, PEM); one for each stack. It is never in the store: who writes there must not be able to
@@ -51,23 +52,30 @@ pub struct EvidenceSpec {
 }
 
 /// How old, how slow, how unproven recovery points may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Objectives {
     /// The greatest age of the newest complete point.
-    #[serde(default, with = "duration::option")]
+    #[serde(default, deserialize_with = "duration::option::deserialize")]
+    #[schemars(with = "Option<duration::Written>")]
     pub rpo: Option<Duration>,
     /// The longest time a whole recovery may take.
-    #[serde(default, with = "duration::option")]
+    #[serde(default, deserialize_with = "duration::option::deserialize")]
+    #[schemars(with = "Option<duration::Written>")]
     pub rto: Option<Duration>,
     /// The greatest age of the newest point that a drill restored.
-    #[serde(default, with = "duration::option")]
+    #[serde(default, deserialize_with = "duration::option::deserialize")]
+    #[schemars(with = "Option<duration::Written>")]
     pub proven: Option<Duration>,
 }
 
 /// Something that no recovery point holds.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "has(self.path) != has(self.claim)",
+    "message": "exactly one of `path` and `claim` is expected",
+}]))]
 pub struct Unprotected {
     /// Exactly one of `claim` and `path`.
     #[serde(default)]
@@ -78,7 +86,7 @@ pub struct Unprotected {
 }
 
 /// Rows of one data set that point at files of another.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Reference {
     /// Rails: attached blobs and variants of the disk service.
@@ -116,7 +124,7 @@ impl Reference {
 }
 
 /// Whose rows and whose files.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReferencePair {
     /// A `postgres` data set.
@@ -135,7 +143,7 @@ pub struct ReferencePair {
 }
 
 /// All of a phase is applied, migrated and healthy before the next begins.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Phase {
     pub name: Name,
@@ -147,7 +155,7 @@ pub struct Phase {
 }
 
 /// A workload with a version and, where it has one, a migration adapter.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Component {
     pub name: Name,
@@ -160,7 +168,7 @@ pub struct Component {
     pub data: Vec<Name>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Migration {
     Kong,
@@ -170,7 +178,7 @@ pub enum Migration {
 }
 
 /// Which recovery points `forget` keeps; a rule that is not said keeps none.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Retention {
     #[serde(default)]
@@ -186,13 +194,15 @@ pub struct Retention {
     #[serde(default)]
     pub keep_yearly: u32,
     /// Everything that is not older.
-    #[serde(default, with = "duration::option")]
+    #[serde(default, deserialize_with = "duration::option::deserialize")]
+    #[schemars(with = "Option<duration::Written>")]
     pub keep_within: Option<Duration>,
     /// Everything that has all the tags of one of these.
     #[serde(default)]
     pub keep_tags: Vec<Tags>,
     /// The duty to erase: what is older goes whatever the rules above say, unless it is kept by `points keep`.
-    #[serde(default, with = "duration::option")]
+    #[serde(default, deserialize_with = "duration::option::deserialize")]
+    #[schemars(with = "Option<duration::Written>")]
     pub max_age: Option<Duration>,
 }
 

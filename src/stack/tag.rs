@@ -5,11 +5,15 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::schema::written_as;
+
 /// A word by which people find recovery points and keep them: `before-upgrade`, `release=4.11`. It is stored as a plain
 /// restic tag, so it has no comma, by which restic parts tags, and no space, by which it lists them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Tag(String);
+
+written_as!(Tag, {"type": "string", "pattern": "^[^, ]+$"});
 
 impl Tag {
     /// Snapshot files and tables hold it many times over.
@@ -77,6 +81,8 @@ impl fmt::Display for Tag {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Tags(Vec<Tag>);
+
+written_as!(Tags, {"type": "string", "pattern": "^[^ ]+$"});
 
 impl Tags {
     #[must_use]
