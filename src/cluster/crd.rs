@@ -163,7 +163,11 @@ fn tidy(schema: &mut Value) {
     if object.contains_key("properties") {
         object.remove("additionalProperties");
     }
-    if object.get("format").and_then(Value::as_str).is_some_and(|format| !matches!(format, "date-time" | "int32" | "int64")) {
+    if object
+        .get("format")
+        .and_then(Value::as_str)
+        .is_some_and(|format| !matches!(format, "date-time" | "int32" | "int64"))
+    {
         object.remove("format");
     }
     if object.get("type").is_some_and(|kind| kind == "array") {

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use secrecy::SecretString;
 use schemars::JsonSchema;
+use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::failure::{Category, Failure};
