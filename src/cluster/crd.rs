@@ -207,6 +207,17 @@ mod tests {
         assert!(committed == yaml(&all()), "they differ: drydock manifests > deploy/drydock/crds.yaml");
     }
 
+    /// `tests/cluster/smoke` gives the same documents to an API server.
+    #[test]
+    fn what_an_api_server_takes_a_file_may_say() {
+        let text = include_str!("../../tests/fixtures/kinds.yaml");
+        let stack = crate::stack::Stack::parse("kinds.yaml".as_ref(), "/".as_ref(), text).unwrap();
+        assert_eq!((stack.name.as_str(), stack.spec.phases.len()), ("shop", 2));
+        let run = text.rsplit_once("spec: ").unwrap().1;
+        let run: RunSpec = serde_saphyr::from_str(run).unwrap();
+        assert_eq!(run.stack, stack.name);
+    }
+
     #[test]
     fn everything_has_a_type_and_nothing_that_an_api_server_refuses() {
         fn look(path: &str, schema: &Value, inside_one_of: bool) {
