@@ -1,10 +1,13 @@
 //! Whoever is to be told: of an objective that is missed and met again, of runs that fail and succeed.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::receiver::Receiver;
 use crate::scene::Scene;
+use crate::support::wait_until;
 
 const SPEC: &str = "  objectives: {rpo: 24h}\n  notifications:\n  - webhook: {url: {fromFile: programs}}\n  - webhook: {url: \
                     {fromFile: people}, format: slack}\n    on: [objective]\n  heartbeats:\n  - {url: {fromFile: beat}, \
@@ -47,6 +50,14 @@ fn a_missed_objective_a_failure_and_their_ends_are_each_told_once() {
     let failure = receiver.hears("/hook/4711", 3, || daemon.log())[2].json();
     assert_eq!(gist(&failure), ("failure", "first"));
     assert_eq!(failure["message"], "cannot estimate the data set `files`");
+    let noted = || {
+        let json = std::fs::read(scene.path("store/notifications.json")).unwrap_or_default();
+        let document: Value = serde_json::from_slice(&json).unwrap_or_default();
+        let receivers = document["receivers"].as_object().cloned().unwrap_or_default();
+        receivers.values().any(|told| !told["failing"]["snapshot"]["told"].is_null())
+    };
+    // A process that is killed between the two tells it again, rather than never.
+    wait_until("that it was told is noted", Duration::from_secs(20), noted);
     drop(daemon); // killed: the next process knows what was told
 
     std::fs::rename(scene.path("away"), scene.path("files")).unwrap();
