@@ -144,9 +144,12 @@ async fn under(
     }
     let plan = match order.request.plan(home, &order.run, cx).await {
         Ok(plan) => plan,
+        // Nothing can be planned now. If its instant has come before, there is a plan, and what was begun by it is to be
+        // brought to its end; if not, it was never begun.
         Err(error) => {
-            lease.over(order.run.as_str()).await?; // it was never begun
-            return Err(error);
+            let how = How { fresh: false, ..how };
+            let again = taken_up(home, lease, order.run.as_str(), order.found, stop, cx, &how).await?;
+            return again.ok_or(error);
         }
     };
     let (digest, by, tool) = (plan.digest(), order.by.clone(), crate::TOOL.to_owned());

@@ -55,3 +55,6 @@ pub fn asker() -> String {
     let process = crate::process::Process::this();
     format!("{}@{}", process.username, process.host)
 }
+
+#[cfg(test)]
+mod tests;

@@ -214,6 +214,10 @@ impl Document {
         }
     }
 
+    fn held(self) -> Held {
+        Held { holder: self.to_string(), run: self.run }
+    }
+
     fn json(&self) -> Bytes {
         Bytes::from(serde_json::to_vec(self).expect("names and numbers are JSON"))
     }
@@ -257,17 +261,30 @@ fn token_of(scope: Scope, key: &str) -> Option<u64> {
     key.strip_prefix(scope.folder())?.strip_suffix(".json")?.parse().ok()
 }
 
-/// One attempt.
+/// One attempt, repeated while others come and go in the midst of it.
 async fn take(store: &SharedStore, scope: Scope, run: &str, cx: &Context) -> Result<Result<Document, Held>, Trouble> {
+    loop {
+        if let Some(taken) = take_after_newest(store, scope, run, cx).await? {
+            return Ok(taken);
+        }
+    }
+}
+
+/// `None` where what was listed is not the newest any more.
+async fn take_after_newest(
+    store: &SharedStore,
+    scope: Scope,
+    run: &str,
+    cx: &Context,
+) -> Result<Option<Result<Document, Held>>, Trouble> {
     let listed = store.list(scope.folder()).await?;
     let tokens = || listed.iter().filter_map(|meta| Some((token_of(scope, &meta.key)?, meta.modified)));
     let newest = tokens().max();
     let mut document = Document::new(newest.map_or(1, |(token, _)| token + 1), run, cx.clock.now());
-    if let Some((token, modified)) = newest
-        && let Some(holder) = read(store, scope, token).await?
-    {
+    if let Some((token, modified)) = newest {
+        let Some(holder) = read(store, scope, token).await? else { return Ok(None) };
         if !is_free(store, &holder, modified).await? {
-            return Ok(Err(Held { holder: holder.to_string(), run: holder.run }));
+            return Ok(Some(Err(holder.held())));
         }
         document.open = holder.open;
         document.open.retain(|open| open != run); // it may be one of these that is taken up
@@ -275,14 +292,16 @@ async fn take(store: &SharedStore, scope: Scope, run: &str, cx: &Context) -> Res
     }
     match store.create(&key(scope, document.token), document.json()).await? {
         Created::New => {
+            // Holders may have come and gone since the listing and tidied this very token away. Theirs is newer: it says
+            // which runs are open, and whoever is next removes this one.
+            let now = store.list(scope.folder()).await?;
+            if now.iter().filter_map(|meta| token_of(scope, &meta.key)).any(|found| found > document.token) {
+                return Ok(None);
+            }
             forget_former(store, scope, document.token, tokens().map(|(token, _)| token)).await;
-            Ok(Ok(document))
+            Ok(Some(Ok(document)))
         }
-        Created::Exists => {
-            let winner = read(store, scope, document.token).await?;
-            let holder = winner.as_ref().map_or_else(|| "somebody".into(), ToString::to_string);
-            Ok(Err(Held { holder, run: winner.map(|winner| winner.run).unwrap_or_default() }))
-        }
+        Created::Exists => Ok(read(store, scope, document.token).await?.map(|winner| Err(winner.held()))),
     }
 }
 

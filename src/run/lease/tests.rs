@@ -1,8 +1,12 @@
+use std::ops::Range;
+
+use async_trait::async_trait;
 use jiff::SignedDuration;
 
 use super::*;
 use crate::failure::{Category, Failure};
 use crate::repository::testing::{Death, MemoryStore, TestClock};
+use crate::storage::{ObjectMeta, Store, Swept};
 
 struct World {
     memory: Arc<MemoryStore>,
@@ -161,4 +165,63 @@ async fn a_check_and_a_snapshot_do_not_wait_for_each_other() {
         assert_eq!(refused.unwrap_err().category(), Category::Locked);
         own.release().await.unwrap();
     }
+}
+
+/// While the first listing is on its way to whoever asked, two others come and go.
+#[derive(Debug)]
+struct Overtaking {
+    inner: Arc<MemoryStore>,
+    cx: Context,
+    overtaken: std::sync::atomic::AtomicBool,
+}
+
+#[async_trait]
+impl Store for Overtaking {
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+    async fn get(&self, key: &str) -> Result<Bytes, StorageError> {
+        self.inner.get(key).await
+    }
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
+        self.inner.get_range(key, range).await
+    }
+    async fn put(&self, key: &str, parts: Vec<Bytes>) -> Result<(), StorageError> {
+        self.inner.put(key, parts).await
+    }
+    async fn create(&self, key: &str, bytes: Bytes) -> Result<Created, StorageError> {
+        if !self.overtaken.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            let store: SharedStore = self.inner.clone();
+            for run in ["drill-shop-2", "drill-shop-3"] {
+                let other = Lease::acquire(&store, Scope::Act, run, Duration::ZERO, &self.cx, |_| ()).await.unwrap();
+                other.release().await.unwrap();
+            }
+        }
+        self.inner.create(key, bytes).await
+    }
+    async fn delete(&self, key: &str) -> Result<(), StorageError> {
+        self.inner.delete(key).await
+    }
+    async fn stat(&self, key: &str) -> Result<Option<ObjectMeta>, StorageError> {
+        self.inner.stat(key).await
+    }
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StorageError> {
+        self.inner.list(prefix).await
+    }
+    async fn sweep(&self, age: Duration) -> Result<Swept, StorageError> {
+        self.inner.sweep(age).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_was_used_and_tidied_away_meanwhile_gives_no_right_and_loses_no_open_run() {
+    let world = world();
+    let first = world.acquire("drill-shop-1", Duration::ZERO).await.unwrap();
+    first.release().await.unwrap();
+    let (inner, cx) = (world.memory.clone(), world.cx.clone());
+    let store: SharedStore = Arc::new(Overtaking { inner, cx, overtaken: false.into() });
+    let own = Lease::acquire(&store, Scope::Act, "drill-shop-4", Duration::ZERO, &world.cx, |_| ()).await.unwrap();
+    assert_eq!(own.token(), 4, "after those who came meanwhile");
+    assert_eq!(own.former(), ["drill-shop-1", "drill-shop-2", "drill-shop-3"]);
+    assert_eq!(world.memory.keys("lease/0"), [key(Scope::Act, 4)]);
 }
