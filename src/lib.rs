@@ -18,6 +18,7 @@ pub mod failure;
 pub mod finding;
 pub mod hook;
 pub mod maintain;
+pub mod migration;
 pub mod notify;
 pub mod operation;
 pub mod point;

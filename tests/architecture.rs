@@ -53,6 +53,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("restore", &["snapshot", "hook", "run", "point", "data", "evidence", "repository", "storage"]),
     ("snapshot", &["hook", "run", "point", "data", "repository", "storage"]),
     ("maintain", &["snapshot", "run", "point", "data", "evidence", "repository", "storage"]),
+    ("migration", &["cluster", "data"]),
     ("cluster", &["schedule"]),
     ("point", &["data", "repository", "storage"]),
     ("data", &["repository", "storage"]),

@@ -67,7 +67,7 @@ impl Failure for DeriveError {
             Self::Kind { .. } => "name a Deployment, StatefulSet or DaemonSet as the component's workload".into(),
             Self::NoTemplate { .. } => "look at its `spec.template.spec.containers`".into(),
             Self::WhichContainer { .. } | Self::NoSuchContainer { .. } => {
-                "write `Deployment/name/container` as the component's workload".into()
+                "name the container whose image migrates".into()
             }
             Self::VolumePerPod { .. } => {
                 "run one replica, give the pods one shared volume, or keep what the migration needs out of it".into()

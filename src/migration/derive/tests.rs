@@ -198,12 +198,12 @@ fn which_container_migrates_is_never_guessed() {
     assert_eq!(
         said(&kong(), None),
         "Deployment/kong has several containers (proxy, logs): which of them migrates is not said; \
-         write `Deployment/name/container` as the component's workload"
+         name the container whose image migrates"
     );
     assert_eq!(
         said(&kong(), Some("kong")),
         "Deployment/kong has no container `kong`, but proxy, logs; \
-         write `Deployment/name/container` as the component's workload"
+         name the container whose image migrates"
     );
     assert_eq!(
         said(&json!({"kind": "CronJob", "metadata": {"name": "tidy"}}), None),
