@@ -53,7 +53,9 @@ pub enum DeriveError {
     WhichContainer { workload: String, containers: String },
     #[error("{workload} has no container `{container}`, but {containers}")]
     NoSuchContainer { workload: String, container: String, containers: String },
-    #[error("{workload} has {replicas} pods, each with its own volume `{volume}`: a migration would change one of them")]
+    #[error(
+        "{workload} has {replicas} pods, each with its own volume `{volume}`: a migration would change one of them"
+    )]
     VolumePerPod { workload: String, replicas: i64, volume: String },
 }
 

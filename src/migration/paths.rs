@@ -38,9 +38,17 @@ struct Path {
 #[derive(Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 enum Written {
-    At { at: Version, why: String, source: String },
+    At {
+        at: Version,
+        why: String,
+        source: String,
+    },
     /// Every minor version from the first to the last.
-    Every { every: (Version, Version), why: String, source: String },
+    Every {
+        every: (Version, Version),
+        why: String,
+        source: String,
+    },
 }
 
 /// A version that nobody may jump over.

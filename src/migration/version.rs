@@ -53,7 +53,8 @@ impl Version {
     /// How this stands to all versions that begin with `series`: `2.8.5` is equal to `2.8`; none where this is less exact.
     #[must_use]
     pub fn compared_with_series(&self, series: &Self) -> Option<Ordering> {
-        let differs = self.leading(self.numbers.min(series.numbers)).cmp(&series.leading(self.numbers.min(series.numbers)));
+        let differs =
+            self.leading(self.numbers.min(series.numbers)).cmp(&series.leading(self.numbers.min(series.numbers)));
         if differs == Ordering::Equal && self.numbers < series.numbers { None } else { Some(differs) }
     }
 
@@ -98,7 +99,11 @@ fn pre_release(suffix: &str) -> Option<String> {
     }
     let number = first[word.len()..].trim_start_matches('0');
     let rest = &suffix[first.len()..];
-    Some(if first.len() == word.len() { format!("{word}{rest}") } else { format!("{word}.{}{rest}", if number.is_empty() { "0" } else { number }) })
+    Some(if first.len() == word.len() {
+        format!("{word}{rest}")
+    } else {
+        format!("{word}.{}{rest}", if number.is_empty() { "0" } else { number })
+    })
 }
 
 impl fmt::Display for Version {
@@ -156,7 +161,15 @@ mod tests {
 
     #[test]
     fn what_tells_no_version_is_not_guessed_at() {
-        for image in ["kong", "kong:latest", "localhost:5000/kong", "kong@sha256:0f1e", "kong:main-3.9", "kong:1.2.3.4.5", "kong:3.x"] {
+        for image in [
+            "kong",
+            "kong:latest",
+            "localhost:5000/kong",
+            "kong@sha256:0f1e",
+            "kong:main-3.9",
+            "kong:1.2.3.4.5",
+            "kong:3.x",
+        ] {
             let error = Version::of_image(image).unwrap_err();
             assert_eq!(error.to_string(), format!("`{image}` does not tell a version such as `3.9.1`"));
         }
@@ -175,7 +188,11 @@ mod tests {
             assert_eq!(v(older).compared_with(&v(newer)), Some(Ordering::Less), "{older} {newer}");
             assert_eq!(v(newer).compared_with(&v(older)), Some(Ordering::Greater), "{newer} {older}");
         }
-        assert_eq!(v("v3.9.1-ubuntu").compared_with(&v("3.9.1")), Some(Ordering::Equal), "a flavour is the same version");
+        assert_eq!(
+            v("v3.9.1-ubuntu").compared_with(&v("3.9.1")),
+            Some(Ordering::Equal),
+            "a flavour is the same version"
+        );
     }
 
     #[test]

@@ -106,9 +106,10 @@ fn choose(
     match wanted {
         None if containers.len() > 1 => Err(DeriveError::WhichContainer { workload, containers: names }),
         None => containers.into_iter().next().ok_or_else(|| owner.no_template()),
-        Some(wanted) => containers.into_iter().find(|container| name(container) == wanted).ok_or_else(|| {
-            DeriveError::NoSuchContainer { workload, container: wanted.to_owned(), containers: names }
-        }),
+        Some(wanted) => containers
+            .into_iter()
+            .find(|container| name(container) == wanted)
+            .ok_or_else(|| DeriveError::NoSuchContainer { workload, container: wanted.to_owned(), containers: names }),
     }
 }
 

@@ -210,7 +210,8 @@ fn which_container_migrates_is_never_guessed() {
         "a migration cannot be derived from CronJob/tidy, which has no pod template of a component; \
          name a Deployment, StatefulSet or DaemonSet as the component's workload"
     );
-    let empty = json!({"kind": "Deployment", "metadata": {"name": "web"}, "spec": {"template": {"spec": {"containers": []}}}});
+    let empty =
+        json!({"kind": "Deployment", "metadata": {"name": "web"}, "spec": {"template": {"spec": {"containers": []}}}});
     assert_eq!(derive(&empty, &ROLL).unwrap_err().to_string(), "Deployment/web has no pod template with a container");
 }
 

@@ -32,11 +32,7 @@ fn mounted(pod: &Map<String, Value>) -> BTreeSet<String> {
     mounts.filter_map(|mount| mount["name"].as_str().map(str::to_owned)).collect()
 }
 
-fn claims_of_first_pod(
-    workload: &Value,
-    owner: &Owner,
-    mounted: &BTreeSet<String>,
-) -> Result<Vec<Value>, DeriveError> {
+fn claims_of_first_pod(workload: &Value, owner: &Owner, mounted: &BTreeSet<String>) -> Result<Vec<Value>, DeriveError> {
     let number = |path: &str| workload.pointer(path).and_then(Value::as_i64);
     let (replicas, first) = (number("/spec/replicas").unwrap_or(1), number("/spec/ordinals/start").unwrap_or(0));
     let templates = workload.pointer("/spec/volumeClaimTemplates").and_then(Value::as_array);
@@ -45,7 +41,11 @@ fn claims_of_first_pod(
         .filter(|name| mounted.contains(*name))
         .map(|name| {
             if replicas > 1 {
-                return Err(DeriveError::VolumePerPod { workload: owner.to_string(), replicas, volume: name.to_owned() });
+                return Err(DeriveError::VolumePerPod {
+                    workload: owner.to_string(),
+                    replicas,
+                    volume: name.to_owned(),
+                });
             }
             let claim = format!("{name}-{}-{first}", owner.name); // how the set's controller names it
             Ok(json!({"name": name, "persistentVolumeClaim": {"claimName": claim}}))
