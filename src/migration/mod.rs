@@ -3,8 +3,12 @@
 //! stops between versions, and the Job that a migration runs in. Refuses to know runs, fences and recovery points, and never
 //! believes an exit code: each adapter decides by what the database says.
 
+pub mod chatwoot;
 pub mod derive;
+pub mod facts;
+pub mod kong;
 pub mod paths;
+pub mod strapi;
 pub mod version;
 
 pub use derive::{DeriveError, Wanted, derive};
