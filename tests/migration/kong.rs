@@ -68,7 +68,7 @@ async fn carry_out(version: &str, database: &str, goal: Goal) -> Vec<&'static st
     }
 }
 
-/// Two tests share a server of 9.5, whose roles and names are the server's.
+/// Makes a database; false, and said, where there is nothing to run on it.
 fn fresh(name: &str) -> bool {
     if PROGRAMS.is_none() {
         eprintln!("left out: there is no Go to build Kong's stand-in");
