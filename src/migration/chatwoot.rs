@@ -200,9 +200,7 @@ fn offers_extensions(facts: &Facts<'_>) -> Result<(), Refused> {
     let extensions = &facts.database.extensions;
     // Of a database that is not there yet nothing is known.
     let lacking = facts.needs.iter().find(|need| facts.database.exists && !extensions.contains(&need.extension));
-    lacking.map_or(Ok(()), |need| {
-        Err(Refused::Extension { extension: need.extension.clone(), why: need.why.clone() })
-    })
+    lacking.map_or(Ok(()), |need| Err(Refused::Extension { extension: need.extension.clone(), why: need.why.clone() }))
 }
 
 /// The key of the advisory lock under which Rails migrates `database`: its salt times the name's CRC-32.

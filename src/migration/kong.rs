@@ -158,7 +158,9 @@ pub fn decide(facts: &Facts<'_>, goal: Goal, migrated_to: Option<&str>) -> Resul
         (_, true, true) | (Goal::Expanded, true, false) => return Ok(Next::Done),
         (_, false, true) => Command::Up,
         // `up` refuses while anything is pending: an earlier upgrade's `finish` is missing, or an `up` was cut off.
-        (Goal::Expanded, false, false) => return Err(Refused::Unfinished { pending: listed(&status.pending_migrations) }),
+        (Goal::Expanded, false, false) => {
+            return Err(Refused::Unfinished { pending: listed(&status.pending_migrations) });
+        }
         (Goal::Finished, _, false) => Command::Finish,
     };
     Ok(match &database.lock {
@@ -177,12 +179,13 @@ fn contradictions(facts: &Facts<'_>) -> Result<(), Refused> {
         let (gate, job) = if there { ("has a", "none") } else { ("has no", "one") };
         return Err(Refused::OtherDatabase(format!("the gate's {gate} table schema_meta, the Job sees {job}")));
     }
-    let expected = match (status.needs_bootstrap, status.pending_migrations.is_empty(), status.new_migrations.is_empty()) {
-        (true, ..) => 3,
-        (_, false, _) => 4,
-        (_, _, false) => 5,
-        _ => 0,
-    };
+    let expected =
+        match (status.needs_bootstrap, status.pending_migrations.is_empty(), status.new_migrations.is_empty()) {
+            (true, ..) => 3,
+            (_, false, _) => 4,
+            (_, _, false) => 5,
+            _ => 0,
+        };
     match list {
         Some(code) if *code != expected => {
             Err(Refused::OtherDatabase(format!("`list` ends with {code} where `status` stands for {expected}")))

@@ -95,7 +95,9 @@ pub enum Schema {
 /// Why nothing may be started.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    #[error("Strapi {version} is older than {migrated_to}, which the database was migrated to: it would start and drop what it does not know")]
+    #[error(
+        "Strapi {version} is older than {migrated_to}, which the database was migrated to: it would start and drop what it does not know"
+    )]
     Older { version: Version, migrated_to: Version },
     #[error("whether Strapi {version} is older than {migrated_to} cannot be told")]
     Inexact { version: Version, migrated_to: Version },
@@ -105,7 +107,9 @@ pub enum Refused {
     Foreign { tables: u64 },
     #[error("strapi_database_schema has {0} rows where Strapi keeps one: two pods changed the schema at the same time")]
     SeveralSchemas(usize),
-    #[error("the schema has the hash {found} where the rehearsal had {expected}: this is not the image or the content that was rehearsed")]
+    #[error(
+        "the schema has the hash {found} where the rehearsal had {expected}: this is not the image or the content that was rehearsed"
+    )]
     NotAsRehearsed { found: String, expected: String },
 }
 
@@ -123,10 +127,16 @@ impl Failure for Refused {
                 "deploy {migrated_to} or later, or restore a recovery point of database and uploads from before {migrated_to}"
             ),
             Self::Inexact { .. } => "give the image a tag with all its numbers, such as `5.54.0`".into(),
-            Self::Vanished(_) => "look whether this is the right database; if its data is lost, restore a recovery point".into(),
+            Self::Vanished(_) => {
+                "look whether this is the right database; if its data is lost, restore a recovery point".into()
+            }
             Self::Foreign { .. } => "give Strapi a database of its own: it drops tables that it does not know".into(),
-            Self::SeveralSchemas(_) => "scale Strapi to zero and restore the recovery point from before this upgrade".into(),
-            Self::NotAsRehearsed { .. } => "compare the image's digest with the rehearsal's; if it is meant to differ, rehearse again".into(),
+            Self::SeveralSchemas(_) => {
+                "scale Strapi to zero and restore the recovery point from before this upgrade".into()
+            }
+            Self::NotAsRehearsed { .. } => {
+                "compare the image's digest with the rehearsal's; if it is meant to differ, rehearse again".into()
+            }
         })
     }
 }
@@ -149,7 +159,9 @@ pub fn decide(facts: &Facts<'_>) -> Result<Next, Refused> {
         [] => Ok(Next::StartOne(why)),
         [pod] if !pod.is_ready => Ok(Next::Wait { pod: pod.name.clone() }),
         [pod] => match database.schema_hashes.as_deref() {
-            Some([hash]) => Ok(Next::Done(Done { schema: judge(hash, before, facts.expected)?, ran_twice: twice(database) })),
+            Some([hash]) => {
+                Ok(Next::Done(Done { schema: judge(hash, before, facts.expected)?, ran_twice: twice(database) }))
+            }
             _ => Ok(Next::Wait { pod: pod.name.clone() }), // ready without a schema on record: what Strapi never is for long
         },
         several => Ok(Next::Stop(names(several))),

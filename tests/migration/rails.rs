@@ -20,7 +20,8 @@ fn versions(all: &[&str]) -> BTreeSet<String> {
 }
 
 fn decided(database: &Database) -> Result<Next, Refused> {
-    let image = Versions::of_listing("20230101000000_base.rb\n20230101000001_storage.rb\n20240601000000_sentiment.rb\n");
+    let image =
+        Versions::of_listing("20230101000000_base.rb\n20230101000001_storage.rb\n20240601000000_sentiment.rb\n");
     decide(&Facts { database, image: &image, needs: &[], environment: "production", migrated_to: None })
 }
 
@@ -31,7 +32,8 @@ async fn what_rails_left_is_read_and_a_lost_table_is_seen() {
         assert_eq!((absent.exists, decided(&absent)), (false, Ok(Next::Prepare(Effect::Create))));
 
         server.create_database("chatwoot");
-        let of_an_extension = "create table spatial_ref_sys (id int); alter extension plpgsql add table spatial_ref_sys";
+        let of_an_extension =
+            "create table spatial_ref_sys (id int); alter extension plpgsql add table spatial_ref_sys";
         server.psql("chatwoot", of_an_extension);
         let empty = facts!(chatwoot, server, "chatwoot", "postgres").unwrap();
         assert_eq!((empty.exists, empty.tables, &empty.schema_migrations), (true, 0, &None));
@@ -67,7 +69,18 @@ async fn the_lock_of_a_migration_under_way_is_seen_and_another_databases_is_not(
         }
         let key = advisory_lock("chatwoot_busy");
         let mut holder = Command::new("psql")
-            .args(["-h", "127.0.0.1", "-p", &server.port.to_string(), "-U", "postgres", "-d", "chatwoot_busy", "-X", "-q"])
+            .args([
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &server.port.to_string(),
+                "-U",
+                "postgres",
+                "-d",
+                "chatwoot_busy",
+                "-X",
+                "-q",
+            ])
             .args(["-c", &format!("select pg_advisory_lock({key})"), "-c", "select pg_sleep(60)"])
             .stdout(Stdio::null())
             .spawn()

@@ -21,7 +21,8 @@ async fn strapis_schema_and_migrations_are_read_and_a_half_done_start_is_seen() 
 
         server.psql("strapi", BOOKKEEPING);
         let whole = facts!(strapi, server, "strapi", "postgres").unwrap();
-        let migrations = [("5.0.0-01-convert-identifiers".to_owned(), 1), ("5.0.0-02-document-id".to_owned(), 2)].into();
+        let migrations =
+            [("5.0.0-01-convert-identifiers".to_owned(), 1), ("5.0.0-02-document-id".to_owned(), 2)].into();
         assert_eq!(whole, Database { tables: 1, schema_hashes: Some(vec!["0a1b2c".into()]), migrations });
 
         server.psql("strapi", "delete from strapi_database_schema");

@@ -3,7 +3,8 @@ use crate::migration::paths::needs;
 use crate::stack::Migration;
 
 const V1: &str = "20230101000000_base.rb\n20230101000001_create_active_storage_tables.rb\n.keep\n";
-const V2: &str = "20230101000000_base.rb\n20230101000001_create_active_storage_tables.rb\n20240601000000_sentiment.rb\n";
+const V2: &str =
+    "20230101000000_base.rb\n20230101000001_create_active_storage_tables.rb\n20240601000000_sentiment.rb\n";
 
 /// What v1 leaves.
 fn v1() -> Database {
@@ -37,7 +38,8 @@ fn an_empty_database_is_filled_unless_it_was_full_before() {
     assert_eq!(next(&Database::default(), V1), Ok(Next::Prepare(Effect::Create)));
     assert_eq!(next(&empty, V1), Ok(Next::Prepare(Effect::Load)));
     let image = Versions::of_listing(V1);
-    let facts = Facts { database: &empty, image: &image, needs: &[], environment: "production", migrated_to: Some("4.1.0") };
+    let facts =
+        Facts { database: &empty, image: &image, needs: &[], environment: "production", migrated_to: Some("4.1.0") };
     let refused = decide(&facts).unwrap_err();
     assert_eq!(refused.to_string(), "there is nothing in the database, but a former release migrated it to 4.1.0");
     assert_eq!(refused.category(), Category::NeedsOperator);

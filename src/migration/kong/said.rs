@@ -73,6 +73,7 @@ fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::E
         other => return Err(serde::de::Error::custom(format!("`{other}` is no list of migrations"))),
     };
     let name = |entry: &Value| entry.as_str().or_else(|| entry.get("name")?.as_str()).map(str::to_owned);
-    let named = entries.iter().map(|entry| name(entry).ok_or_else(|| serde::de::Error::custom("a migration has no name")));
+    let named =
+        entries.iter().map(|entry| name(entry).ok_or_else(|| serde::de::Error::custom("a migration has no name")));
     named.collect()
 }

@@ -83,7 +83,8 @@ fn two_pods_at_once_are_stopped_and_what_they_did_twice_is_named() {
     let two = [pod("strapi-c", true, true), pod("strapi-d", true, false)];
     assert_eq!(next(&found, &two, Some("5.0.6")), Ok(Next::Stop(vec!["strapi-c".into(), "strapi-d".into()])));
     let mut doubled = found.clone();
-    doubled.migrations = [("5.0.0-01-convert-identifiers".to_owned(), 2), ("5.0.0-02-document-id".to_owned(), 1)].into();
+    doubled.migrations =
+        [("5.0.0-01-convert-identifiers".to_owned(), 2), ("5.0.0-02-document-id".to_owned(), 1)].into();
     let done = next(&doubled, &[pod("strapi-c", true, true)], Some("5.0.6"));
     let ran_twice = vec!["5.0.0-01-convert-identifiers".to_owned()];
     assert_eq!(done, Ok(Next::Done(Done { schema: Schema::Changed, ran_twice })));
@@ -99,7 +100,14 @@ fn what_was_rehearsed_is_what_must_come_out() {
     let (found, before, version) = (database(46, Some(&["77aa"])), database(40, Some(&["9f0c"])), v("5.54.0"));
     let pods = [pod("strapi-c", true, true)];
     let judged = |expected| {
-        decide(&Facts { database: &found, pods: &pods, version: &version, migrated_to: None, before: &before, expected })
+        decide(&Facts {
+            database: &found,
+            pods: &pods,
+            version: &version,
+            migrated_to: None,
+            before: &before,
+            expected,
+        })
     };
     assert_eq!(judged(Some("77aa")), Ok(Next::Done(Done { schema: Schema::AsExpected, ran_twice: Vec::new() })));
     assert_eq!(
@@ -111,7 +119,10 @@ fn what_was_rehearsed_is_what_must_come_out() {
 #[test]
 fn alone_a_deployment_recreates_and_a_set_has_one() {
     let rolling = json!({"kind": "Deployment", "spec": {"replicas": 3, "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}}});
-    assert_eq!(alone(&rolling), json!({"kind": "Deployment", "spec": {"replicas": 1, "strategy": {"type": "Recreate"}}}));
+    assert_eq!(
+        alone(&rolling),
+        json!({"kind": "Deployment", "spec": {"replicas": 1, "strategy": {"type": "Recreate"}}})
+    );
     let set = json!({"kind": "StatefulSet", "spec": {"replicas": 2}});
     assert_eq!(alone(&set), json!({"kind": "StatefulSet", "spec": {"replicas": 1}}));
 }
