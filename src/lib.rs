@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod context;
 pub mod daemon;
 pub mod data;
+pub mod deploy;
 pub mod drill;
 pub mod evidence;
 pub mod failure;

@@ -10,6 +10,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "cli",
         &[
             "cluster",
+            "deploy",
             "daemon",
             "schedule",
             "status",
@@ -49,6 +50,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "daemon",
         &["notify", "operation", "schedule", "status", "run", "point", "data", "evidence", "repository", "storage"],
     ),
+    ("deploy", &["cluster", "run"]),
     ("drill", &["restore", "snapshot", "run", "point", "data", "evidence", "repository", "storage"]),
     ("restore", &["snapshot", "hook", "run", "point", "data", "evidence", "repository", "storage"]),
     ("snapshot", &["hook", "run", "point", "data", "repository", "storage"]),

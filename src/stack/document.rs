@@ -14,6 +14,8 @@ pub const KIND: &str = "Stack";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stack {
     pub name: Name,
+    /// Whose Kubernetes objects these are; where it is not said the context's.
+    pub namespace: Option<Name>,
     pub spec: Spec,
     /// Where it was read from, for hints such as `drydock init -f FILE`.
     pub file: PathBuf,
@@ -50,7 +52,7 @@ impl Stack {
             return Err(invalid(found.into_iter().map(|(field, said)| document.problem(&field, said)).collect()));
         }
         let text = document.text.trim_start_matches('\n').to_owned();
-        Ok(Self { name: metadata.name, spec, file: file.to_owned(), text })
+        Ok(Self { name: metadata.name, namespace: metadata.namespace, spec, file: file.to_owned(), text })
     }
 }
 

@@ -30,13 +30,13 @@ pub struct Typed<N, S> {
     pub spec: S,
 }
 
-/// What Kubernetes allows there; only the name has a meaning here.
+/// What Kubernetes allows there.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Metadata<N> {
     pub name: N,
-    #[serde(default, rename = "namespace")]
-    _namespace: Option<Name>,
+    #[serde(default)]
+    pub namespace: Option<Name>,
     #[serde(default, rename = "labels")]
     _labels: std::collections::BTreeMap<String, String>,
     #[serde(default, rename = "annotations")]
@@ -58,6 +58,12 @@ impl Document {
     #[must_use]
     pub fn kind(&self) -> Option<&str> {
         self.outline.scalar("kind")
+    }
+
+    /// The line on which its content begins, from 1.
+    #[must_use]
+    pub fn line(&self) -> usize {
+        usize::try_from(self.outline.place_of("").line).unwrap_or(usize::MAX)
     }
 
     /// Whether it says to be drydock's, of whatever version.

@@ -15,6 +15,9 @@ pub struct Spec {
     /// Whose rights deploys use; needs a cluster.
     #[serde(default)]
     pub service_account_name: Option<Name>,
+    /// Further namespaces in which the release may have objects, beside the stack's own.
+    #[serde(default)]
+    pub namespaces: Vec<Name>,
     #[serde(default)]
     pub objectives: Objectives,
     pub repository: RepositorySpec,

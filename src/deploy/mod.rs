@@ -1,0 +1,18 @@
+//! Brings a release into the cluster: read → order → check → apply a phase → wait for it to be healthy → the next → prune.
+//! Owns what a release is and the order of all that; how an object is applied and when it is healthy is `cluster`'s. A step
+//! that fails leaves what was applied: the next deploy, or a rollback, goes on from there.
+
+mod error;
+mod order;
+mod read;
+mod release;
+mod stray;
+
+pub use error::DeployError;
+pub use order::wave;
+pub use read::{read_folder, read_stream};
+pub use release::{Release, ReleasePhase};
+pub use stray::problems;
+
+#[cfg(test)]
+mod tests;
