@@ -82,6 +82,7 @@ fn every_field_there_is_can_be_read() {
     assert_eq!(spec.heartbeats[0].url, SecretSource::FromFile("/etc/drydock/heartbeat-url".into()));
     assert_eq!(spec.heartbeats[1].after, [Beat::Drill, Beat::Check, Beat::ForgetAndPrune]);
     let Spec { repository, data, unprotected, references, drill, phases, retention, objectives, .. } = spec;
+    assert_eq!(spec.namespaces, ["kong".parse().unwrap(), "monitoring".parse().unwrap()]);
     let service_account_name = spec.service_account_name;
     assert_eq!(service_account_name.unwrap().as_str(), "papg-deployer");
     let hours = |n: u64| Some(Duration::from_secs(n * 3_600));
