@@ -3,6 +3,7 @@
 mod apply;
 mod client;
 pub mod crd;
+mod diff;
 mod error;
 mod health;
 mod manifest;
@@ -12,6 +13,7 @@ pub mod status;
 
 pub use apply::{Applied, Applying, Change, FIELD_MANAGER, said};
 pub use client::Cluster;
+pub use diff::{FieldChange, changes};
 pub use error::{ClusterError, Doing};
 pub use health::{Health, Story, judge};
 pub use manifest::{Manifest, ObjectId, Origin};

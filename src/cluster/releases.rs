@@ -110,7 +110,11 @@ impl Releases<'_> {
         for (n, part) in packed(release).chunks(PART).enumerate() {
             self.create(self.secret(self.part_name(digest, n), digest, "part", part.to_vec())).await?;
         }
-        Ok(())
+        if self.read(digest).await? == release {
+            return Ok(());
+        }
+        let reason = "parts of it were there before, and do not fit: remove the Secrets whose names begin as this one's";
+        Err(ClusterError::Damaged { id: self.id(&self.part_name(digest, 0)), reason: reason.into() })
     }
 
     /// Makes a staged release the stack's newest; the same again by the same run is as once.

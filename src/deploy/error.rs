@@ -1,7 +1,9 @@
 //! Why a release cannot be deployed.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use crate::cluster::{ClusterError, ObjectId, Origin};
 use crate::failure::{Category, Failure};
 
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +15,24 @@ pub enum DeployError {
     Invalid { problems: Vec<String> },
     #[error("{} holds no manifest", place.display())]
     NothingThere { place: PathBuf },
+    #[error("{origin}: {source}")]
+    Object { origin: Origin, source: ClusterError },
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    #[error("{id} is not healthy after {} s: {why}", waited.as_secs())]
+    Unhealthy { id: ObjectId, namespace: String, why: String, waited: Duration },
+    #[error("{id} was removed and is still there: something holds it by a finalizer")]
+    StillThere { id: ObjectId },
+    #[error("the release has no phase `{phase}`")]
+    NoPhase { phase: String },
+    #[error("the component `{component}` has a migration (`{migration}`), which this version cannot run yet")]
+    Migration { component: String, migration: &'static str },
+    #[error("what the plan tells the step `{step}` cannot be understood: {why}")]
+    Parameters { step: String, why: String },
+    #[error("the plan has a step `{step}`, which this program does not know")]
+    UnknownStep { step: String },
+    #[error("the deploy was told to stop")]
+    Interrupted,
     #[error("a stored release cannot be understood: {reason}")]
     DamagedRelease { reason: String },
     #[error("a stored release has format version {found}; this program knows up to {known}")]
@@ -22,7 +42,15 @@ pub enum DeployError {
 impl Failure for DeployError {
     fn category(&self) -> Category {
         match self {
-            Self::Read { .. } | Self::Invalid { .. } | Self::NothingThere { .. } => Category::Usage,
+            Self::Read { .. }
+            | Self::Invalid { .. }
+            | Self::NothingThere { .. }
+            | Self::NoPhase { .. }
+            | Self::Migration { .. } => Category::Usage,
+            Self::Object { source, .. } | Self::Cluster(source) => source.category(),
+            Self::Unhealthy { .. } | Self::StillThere { .. } => Category::Unavailable,
+            Self::Parameters { .. } | Self::UnknownStep { .. } => Category::NeedsOperator,
+            Self::Interrupted => Category::Interrupted,
             Self::DamagedRelease { .. } => Category::Integrity,
             Self::NewerRelease { .. } => Category::NeedsOperator,
         }
@@ -33,7 +61,24 @@ impl Failure for DeployError {
             Self::Read { .. } | Self::NothingThere { .. } => {
                 Some("`spec.phases[].manifests` are seen from the folder of `--release`, else of the Stack document".into())
             }
-            Self::Invalid { .. } => None,
+            Self::Object { source, .. } | Self::Cluster(source) => source.hint(),
+            Self::Unhealthy { id, namespace, .. } => Some(format!(
+                "`kubectl -n {namespace} describe {} {}` shows more; mend it and deploy again, or go back: `drydock \
+                 rollback -f FILE`",
+                id.kind.to_lowercase(),
+                id.name
+            )),
+            Self::StillThere { id } => {
+                Some(format!("look at `metadata.finalizers` of the {} `{}`, then deploy again", id.kind, id.name))
+            }
+            Self::NoPhase { .. } => Some("the phases are those of `spec.phases`".into()),
+            Self::Migration { .. } => {
+                Some("take `migration` out of the component to deploy its manifests alone, and run the migration yourself".into())
+            }
+            Self::Parameters { .. } | Self::UnknownStep { .. } => {
+                Some("a newer drydock began it: use that one to bring it to its end".into())
+            }
+            Self::Invalid { .. } | Self::Interrupted => None,
             Self::DamagedRelease { .. } => Some("deploy the release again from its files".into()),
             Self::NewerRelease { .. } => Some("use the newer drydock".into()),
         }

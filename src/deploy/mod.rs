@@ -4,15 +4,21 @@
 
 mod error;
 mod order;
+mod others;
+mod plan;
 mod read;
 mod release;
 mod stray;
+mod work;
 
 pub use error::DeployError;
-pub use order::wave;
+pub use order::{bears_data, wave};
+pub use others::leave_to_them;
+pub use plan::{Stage, Told, phases};
 pub use read::{read_folder, read_stream};
 pub use release::{Release, ReleasePhase};
 pub use stray::problems;
+pub use work::{Deployed, PhaseDone, Trouble, Work, acting};
 
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,9 @@ pub struct Told {
     pub context: Option<String>,
     /// How long a phase may take to become healthy.
     pub wait_seconds: u64,
+    /// Fields that somebody else manages are taken over.
+    #[serde(default)]
+    pub force: bool,
     /// Claims and whatever else holds data go as well, where they left the release.
     #[serde(default)]
     pub prune_data: bool,
