@@ -32,6 +32,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "operation",
         &[
+            "cluster",
+            "deploy",
             "schedule",
             "snapshot",
             "restore",

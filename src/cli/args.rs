@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{ArgAction, Parser, Subcommand};
 
 use super::{
-    check, completions, daemon, doctor, drill, evidence, forget, init, key, manifests, output, points, progress, prune,
+    check, completions, daemon, deploy, doctor, drill, evidence, forget, init, key, manifests, output, points, progress, prune,
     repair, restore, runs, schedules, snapshot, status, telemetry, unlock,
 };
 use crate::stack::duration;
@@ -112,6 +112,10 @@ pub enum Command {
     Points(points::Args),
     Restore(restore::Args),
     Drill(drill::Args),
+    Deploy(deploy::Args),
+    Diff(deploy::diff::Args),
+    Releases(deploy::releases::Args),
+    Rollback(deploy::rollback::Args),
     Check(check::Args),
     Evidence(evidence::Args),
     Forget(forget::Args),

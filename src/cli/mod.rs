@@ -18,6 +18,7 @@ mod telemetry;
 mod check;
 mod completions;
 mod daemon;
+mod deploy;
 mod doctor;
 mod drill;
 mod evidence;
@@ -117,6 +118,10 @@ async fn dispatch(command: Command, session: &Session) -> Done {
         Command::Snapshot(args) => snapshot::run(&args, session).await,
         Command::Points(args) => points::run(&args, session).await,
         Command::Restore(args) => restore::run(&args, session).await,
+        Command::Deploy(args) => deploy::run(&args, session).await,
+        Command::Diff(args) => deploy::diff::run(&args, session).await,
+        Command::Releases(args) => deploy::releases::run(&args, session).await,
+        Command::Rollback(args) => deploy::rollback::run(&args, session).await,
         Command::Drill(args) => drill::run(&args, session).await,
         Command::Check(args) => check::run(&args, session).await,
         Command::Evidence(args) => evidence::run(&args, session).await,

@@ -25,6 +25,10 @@ pub enum DeployError {
     StillThere { id: ObjectId },
     #[error("the release has no phase `{phase}`")]
     NoPhase { phase: String },
+    #[error("there is no release {number}")]
+    NoRelease { number: u64 },
+    #[error("no release of this stack was ever completed in this cluster")]
+    NoReleases,
     #[error("the component `{component}` has a migration (`{migration}`), which this version cannot run yet")]
     Migration { component: String, migration: &'static str },
     #[error("what the plan tells the step `{step}` cannot be understood: {why}")]
@@ -46,6 +50,8 @@ impl Failure for DeployError {
             | Self::Invalid { .. }
             | Self::NothingThere { .. }
             | Self::NoPhase { .. }
+            | Self::NoRelease { .. }
+            | Self::NoReleases
             | Self::Migration { .. } => Category::Usage,
             Self::Object { source, .. } | Self::Cluster(source) => source.category(),
             Self::Unhealthy { .. } | Self::StillThere { .. } => Category::Unavailable,
@@ -71,6 +77,8 @@ impl Failure for DeployError {
             Self::StillThere { id } => {
                 Some(format!("look at `metadata.finalizers` of the {} `{}`, then deploy again", id.kind, id.name))
             }
+            Self::NoRelease { .. } => Some("`drydock releases -f FILE` lists those that are kept".into()),
+            Self::NoReleases => Some("correct the manifests and deploy them".into()),
             Self::NoPhase { .. } => Some("the phases are those of `spec.phases`".into()),
             Self::Migration { .. } => {
                 Some("take `migration` out of the component to deploy its manifests alone, and run the migration yourself".into())

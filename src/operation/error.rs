@@ -1,3 +1,4 @@
+use crate::deploy::DeployError;
 use crate::drill::DrillError;
 use crate::failure::{Category, Failure};
 use crate::restore::RestoreError;
@@ -12,6 +13,8 @@ pub enum OperationError {
     Step(#[from] StepError),
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    #[error(transparent)]
+    Deploy(Box<DeployError>),
     #[error(transparent)]
     Drill(#[from] DrillError),
     #[error(transparent)]
@@ -40,6 +43,12 @@ pub enum OperationError {
     Parked { run: String },
 }
 
+impl From<DeployError> for OperationError {
+    fn from(error: DeployError) -> Self {
+        Self::Deploy(Box::new(error))
+    }
+}
+
 impl From<RestoreError> for OperationError {
     fn from(error: RestoreError) -> Self {
         Self::Restore(Box::new(error))
@@ -56,6 +65,7 @@ impl Failure for OperationError {
             Self::Run(error) => error.category(),
             Self::Step(error) => error.category(),
             Self::Snapshot(error) => error.category(),
+            Self::Deploy(error) => error.category(),
             Self::Drill(error) => error.category(),
             Self::Restore(error) => error.category(),
             Self::NoRetention | Self::NoRun { .. } | Self::Over { .. } | Self::Elsewhere { .. } => Category::Usage,
@@ -72,6 +82,7 @@ impl Failure for OperationError {
             Self::Run(error) => error.hint(),
             Self::Step(error) => error.hint(),
             Self::Snapshot(error) => error.hint(),
+            Self::Deploy(error) => error.hint(),
             Self::Drill(error) => error.hint(),
             Self::Restore(error) => error.hint(),
             Self::NoRetention => Some("add `retention` to the Stack document".into()),

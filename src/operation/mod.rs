@@ -5,6 +5,7 @@
 //! The command line and the daemon come in by the same door, [`lead`].
 
 mod check;
+mod deploy;
 mod drill;
 mod error;
 mod forget;
@@ -18,6 +19,7 @@ mod take_up;
 mod work;
 
 pub use crate::run::cancel::cancel;
+pub use deploy::DeployRequest;
 pub use error::OperationError;
 pub use lead::{Led, Order, Said, lead};
 pub use prune::Pruned;

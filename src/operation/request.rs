@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::OperationError;
+use super::deploy::{self, DeployRequest};
 use super::{check, drill, forget, prune, restore, snapshot};
 use crate::context::Context;
 use crate::drill::Choice;
@@ -24,6 +25,7 @@ pub enum Request {
     /// Both, one after the other.
     ForgetAndPrune(Policy, MaxUnused),
     Drill(DrillRequest),
+    Deploy(Box<DeployRequest>),
     Restore(Box<RestoreRequest>),
     /// What a restore that is finished has replaced.
     BringBack(RunId),
@@ -110,6 +112,7 @@ impl Request {
             Self::Forget(_) | Self::ForgetAndPrune(..) => forget::WORD,
             Self::Prune(_) => prune::WORD,
             Self::Drill(_) => drill::WORD,
+            Self::Deploy(_) => deploy::WORD,
             Self::Restore(asked) if asked.target == Target::InPlace => restore::WORD,
             Self::Restore(_) => restore::COPY,
             Self::BringBack(_) => restore::BRING_BACK,
@@ -135,6 +138,7 @@ impl Request {
             Self::Prune(max_unused) => vec![prune::phase(*max_unused)],
             Self::ForgetAndPrune(policy, max_unused) => vec![forget::phase(policy), prune::phase(*max_unused)],
             Self::Drill(asked) => drill::phases(home, run, asked, cx).await?,
+            Self::Deploy(asked) => deploy::phases(home, asked).await?,
             Self::Restore(asked) => restore::phases(home, run, asked, cx).await?,
             Self::BringBack(of) => After::BringBack.phases(home, of).await?,
             Self::Discard(of) => After::Discard.phases(home, of).await?,

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::lead::Said;
 use super::prune::Pruned;
-use super::{OperationError, check, drill, forget, prune, restore, snapshot};
+use super::{OperationError, check, deploy, drill, forget, prune, restore, snapshot};
 use crate::context::Context;
 use crate::maintain::check::Checked;
 use crate::maintain::forget::ForgetPlan;
@@ -24,6 +24,8 @@ pub enum Report {
     Forget(ForgetPlan),
     Prune(Pruned),
     Drill(Box<crate::drill::Report>),
+    /// Also of one that failed: how far it came, and what is not healthy.
+    Deploy(Box<crate::deploy::Deployed>),
     /// Also of one that failed: what it fell over.
     Restore(Box<crate::restore::Learned>),
 }
@@ -62,6 +64,7 @@ pub fn of<'a>(home: &'a Home, run: &'a RunId, plan: &Plan, how: How<'a>) -> Resu
         check::WORD => Box::new(check::Work::new(home, how)),
         forget::WORD | prune::WORD => Box::new(forget::Work::new(home, how)),
         drill::WORD => Box::new(drill::Work::new(home, run, how)),
+        deploy::WORD => Box::new(crate::deploy::Work::new(&home.stack, run)),
         restore::WORD => Box::new(crate::restore::Work::new(home, run, plan, how.wait, how.fresh)?),
         restore::COPY => Box::new(crate::restore::CopyWork::new(home, run, plan, how.wait)?),
         restore::BRING_BACK | restore::DISCARD => Box::new(AfterWork::of(home, run, plan)?),
