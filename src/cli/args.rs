@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{ArgAction, Parser, Subcommand};
 
 use super::{
-    check, completions, daemon, deploy, doctor, drill, evidence, forget, init, key, manifests, output, points, progress, prune,
-    repair, restore, runs, schedules, snapshot, status, telemetry, unlock,
+    check, completions, daemon, deploy, doctor, drill, evidence, forget, init, key, manifests, output, points,
+    progress, prune, repair, restore, runs, schedules, snapshot, status, telemetry, unlock,
 };
 use crate::stack::duration;
 

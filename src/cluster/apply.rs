@@ -106,6 +106,13 @@ pub fn said(object: &Value) -> Value {
         for word in ["managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink"] {
             metadata.remove(word);
         }
+        // kubectl's copy of all of it, what a Secret holds included.
+        if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+            annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+            if annotations.is_empty() {
+                metadata.remove("annotations");
+            }
+        }
     }
     object
 }

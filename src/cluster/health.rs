@@ -202,11 +202,7 @@ pub fn trouble(pod: &Value) -> Option<Health> {
                 let last = &status["lastState"]["terminated"];
                 let times = number(&status["restartCount"]);
                 let reason = last["reason"].as_str().filter(|reason| *reason != "Error").map(|r| format!(" ({r})"));
-                format!(
-                    "it ended {times} times, at last with code {}{}",
-                    last["exitCode"],
-                    reason.unwrap_or_default()
-                )
+                format!("it ended {times} times, at last with code {}{}", last["exitCode"], reason.unwrap_or_default())
             }
             _ => continue,
         };
@@ -276,7 +272,8 @@ impl Cluster {
 
     async fn pods(&self, id: &ObjectId, namespace: &str) -> Result<Api<DynamicObject>, ClusterError> {
         let namespace = id.namespace.clone().unwrap_or_else(|| namespace.to_owned());
-        let pod = ObjectId { api_version: "v1".into(), kind: "Pod".into(), namespace: Some(namespace), name: String::new() };
+        let pod =
+            ObjectId { api_version: "v1".into(), kind: "Pod".into(), namespace: Some(namespace), name: String::new() };
         self.api(&pod, "").await
     }
 

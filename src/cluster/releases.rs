@@ -113,7 +113,8 @@ impl Releases<'_> {
         if self.read(digest).await? == release {
             return Ok(());
         }
-        let reason = "parts of it were there before, and do not fit: remove the Secrets whose names begin as this one's";
+        let reason =
+            "parts of it were there before, and do not fit: remove the Secrets whose names begin as this one's";
         Err(ClusterError::Damaged { id: self.id(&self.part_name(digest, 0)), reason: reason.into() })
     }
 
@@ -162,7 +163,8 @@ impl Releases<'_> {
     /// When the cluster cannot be asked.
     pub async fn list(&self) -> Result<Vec<ReleaseHead>, ClusterError> {
         let selector = ListParams::default().labels(&format!("{STACK}={}", self.stack));
-        let all = self.api().list(&selector).await.map_err(|e| ClusterError::of(e, Doing::Read, &self.id("releases")))?;
+        let all =
+            self.api().list(&selector).await.map_err(|e| ClusterError::of(e, Doing::Read, &self.id("releases")))?;
         let mut heads = Vec::new();
         for secret in all {
             let Some(ByteString(json)) = secret.data.as_ref().and_then(|data| data.get(HEAD)) else { continue };

@@ -64,9 +64,9 @@ impl Failure for DeployError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Read { .. } | Self::NothingThere { .. } => {
-                Some("`spec.phases[].manifests` are seen from the folder of `--release`, else of the Stack document".into())
-            }
+            Self::Read { .. } | Self::NothingThere { .. } => Some(
+                "`spec.phases[].manifests` are seen from the folder of `--release`, else of the Stack document".into(),
+            ),
             Self::Object { source, .. } | Self::Cluster(source) => source.hint(),
             Self::Unhealthy { id, namespace, .. } => Some(format!(
                 "`kubectl -n {namespace} describe {} {}` shows more; mend it and deploy again, or go back: `drydock \
@@ -80,9 +80,10 @@ impl Failure for DeployError {
             Self::NoRelease { .. } => Some("`drydock releases -f FILE` lists those that are kept".into()),
             Self::NoReleases => Some("correct the manifests and deploy them".into()),
             Self::NoPhase { .. } => Some("the phases are those of `spec.phases`".into()),
-            Self::Migration { .. } => {
-                Some("take `migration` out of the component to deploy its manifests alone, and run the migration yourself".into())
-            }
+            Self::Migration { .. } => Some(
+                "take `migration` out of the component to deploy its manifests alone, and run the migration yourself"
+                    .into(),
+            ),
             Self::Parameters { .. } | Self::UnknownStep { .. } => {
                 Some("a newer drydock began it: use that one to bring it to its end".into())
             }

@@ -18,8 +18,11 @@ pub fn wave(id: &ObjectId) -> u8 {
         "Service" | "Endpoints" | "EndpointSlice" => 6,
         "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Pod" | "Job" | "CronJob" => 8,
         "HorizontalPodAutoscaler" | "PodDisruptionBudget" | "Ingress" => 9,
-        "APIService" | "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration"
-        | "ValidatingAdmissionPolicy" | "ValidatingAdmissionPolicyBinding" => 10,
+        "APIService"
+        | "MutatingWebhookConfiguration"
+        | "ValidatingWebhookConfiguration"
+        | "ValidatingAdmissionPolicy"
+        | "ValidatingAdmissionPolicyBinding" => 10,
         _ => 7,
     }
 }

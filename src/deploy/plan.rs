@@ -54,15 +54,17 @@ impl<'a> Stage<'a> {
 #[must_use]
 pub fn phases(release: &Release, told: &Told, only: Option<&str>) -> Vec<Phase> {
     let step = |name: String| PlannedStep { name, kind: StepKind::Reversible, parameters: json!(told) };
-    let phase = |name: &str, steps: Vec<String>| Phase {
-        name: name.to_owned(),
-        steps: steps.into_iter().map(step).collect(),
-    };
-    let wanted = release.phases.iter().filter(|one| !one.manifests.is_empty() && only.is_none_or(|only| one.name == only));
+    let phase =
+        |name: &str, steps: Vec<String>| Phase { name: name.to_owned(), steps: steps.into_iter().map(step).collect() };
+    let wanted =
+        release.phases.iter().filter(|one| !one.manifests.is_empty() && only.is_none_or(|only| one.name == only));
     let mut phases: Vec<Phase> = wanted
         .flat_map(|one| {
             let name = &one.name;
-            [phase(name, vec![format!("apply:{name}")]), phase(&format!("{name}: healthy"), vec![format!("healthy:{name}")])]
+            [
+                phase(name, vec![format!("apply:{name}")]),
+                phase(&format!("{name}: healthy"), vec![format!("healthy:{name}")]),
+            ]
         })
         .collect();
     if only.is_none() {

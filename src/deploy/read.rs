@@ -34,7 +34,8 @@ pub fn read_folder(stack: &Stack, folder: &Path) -> Result<Release, DeployError>
             let found = files(&folder.join(path));
             for file in found.map_err(|source| DeployError::Read { path: folder.join(path), source })? {
                 // Where the stack lies among its own manifests.
-                if std::path::absolute(&stack.file).is_ok_and(|own| std::path::absolute(&file).is_ok_and(|f| f == own)) {
+                if std::path::absolute(&stack.file).is_ok_and(|own| std::path::absolute(&file).is_ok_and(|f| f == own))
+                {
                     continue;
                 }
                 let text = std::fs::read_to_string(&file)

@@ -53,7 +53,10 @@ fn a_folder_becomes_phases_in_which_what_others_refer_to_comes_first() {
     let release = read_folder(&stack(PHASES), folder.path()).unwrap();
     let expected = [
         ("data", vec!["data/deeper/claims.yml:1 Secret login", "data/db.yaml:1 StatefulSet db"]),
-        ("web", vec!["web/web.yaml:6 ConfigMap shop/settings", "more.yaml:1 Service web", "web/web.yaml:2 Deployment web"]),
+        (
+            "web",
+            vec!["web/web.yaml:6 ConfigMap shop/settings", "more.yaml:1 Service web", "web/web.yaml:2 Deployment web"],
+        ),
     ];
     let expected = expected.map(|(name, objects)| (name.to_owned(), objects.into_iter().map(str::to_owned).collect()));
     assert_eq!(listed(&release), expected);
@@ -74,17 +77,25 @@ fn a_stream_goes_to_phases_by_annotation_then_component_then_kind() {
     let wrong = "{apiVersion: v1, kind: Service, metadata: {name: web, annotations: {drydock.dev/phase: wbe}}}";
     assert_eq!(
         said(read_stream(&stack(PHASES), wrong).unwrap_err()),
-        ["(standard input):1: Service web: the annotation drydock.dev/phase says `wbe`; the stack's phases are data, web"]
+        [
+            "(standard input):1: Service web: the annotation drydock.dev/phase says `wbe`; the stack's phases are data, web"
+        ]
     );
 }
 
 #[test]
 fn everything_that_is_wrong_is_said_with_file_and_line() {
     let folder = folder(&[
-        ("data/broken.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: a\n---\nkind: Secret\nmetadata: {name: b}\n"),
+        (
+            "data/broken.yaml",
+            "apiVersion: v1\nkind: Secret\nmetadata: {name: a\n---\nkind: Secret\nmetadata: {name: b}\n",
+        ),
         ("data/list.yaml", "- 1\n- 2\n"),
         ("web/each.yaml", "{apiVersion: batch/v1, kind: Job, metadata: {generateName: once-}}"),
-        ("web/kustomization.yaml", "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [a.yaml]\n"),
+        (
+            "web/kustomization.yaml",
+            "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [a.yaml]\n",
+        ),
         ("more.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: ''}\n"),
     ]);
     insta::assert_snapshot!(said(read_folder(&stack(PHASES), folder.path()).unwrap_err()).join("\n"));
@@ -92,7 +103,8 @@ fn everything_that_is_wrong_is_said_with_file_and_line() {
 
 #[test]
 fn numbers_are_read_as_kubectl_reads_them() {
-    let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\nx: {mode: 0644, port: '0644', big: 1e3, no: false}\n";
+    let text =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\nx: {mode: 0644, port: '0644', big: 1e3, no: false}\n";
     let release = read_stream(&stack(""), text).unwrap();
     let x = &release.manifests().next().unwrap().value["x"];
     assert_eq!(*x, serde_json::json!({"mode": 420, "port": "0644", "big": 1000.0, "no": false}));
@@ -128,11 +140,12 @@ fn a_stored_release_is_the_same_and_its_digest_knows_no_files() {
     let release = read_stream(&stack(PHASES), WEB).unwrap();
     let stored = Release::from_bytes(&release.to_bytes()).unwrap();
     assert_eq!(stored, release);
-    let elsewhere = folder(&[("data/a.yaml", ""), ("web/b.yaml", &WEB.replace("# the shop", "# our shop\n\n")), ("more.yaml", "")]);
+    let elsewhere =
+        folder(&[("data/a.yaml", ""), ("web/b.yaml", &WEB.replace("# the shop", "# our shop\n\n")), ("more.yaml", "")]);
     let mut other = read_folder(&stack(PHASES), elsewhere.path()).unwrap();
     let mut phases = stored.phases.clone();
-    phases[1].manifests.splice(0..0, phases[0].manifests.clone());
-    phases[0].manifests.clear();
+    let first = std::mem::take(&mut phases[0].manifests);
+    phases[1].manifests.splice(0..0, first);
     assert_eq!(other.digest(), Release { phases }.digest());
     other.phases[1].manifests[0].value["data"]["on"] = "no".into();
     assert_ne!(other.digest(), release.digest());

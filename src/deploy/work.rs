@@ -111,7 +111,9 @@ impl<'a> Work<'a> {
                 let stored = own.releases(&told.namespace, self.stack.name.as_str()).read(&told.digest).await?;
                 let mut release = Release::from_bytes(&stored)?;
                 super::others::leave_to_them(&mut release);
-                self.learn(|learned| (learned.digest, learned.namespace) = (told.digest.clone(), told.namespace.clone()));
+                self.learn(|learned| {
+                    (learned.digest, learned.namespace) = (told.digest.clone(), told.namespace.clone())
+                });
                 Ok(Ready { told: told.clone(), own, acting, release })
             })
             .await
@@ -131,8 +133,9 @@ pub fn acting(own: &Cluster, stack: &Stack, namespace: &str) -> Result<Cluster, 
 
 impl Steps for Work<'_> {
     fn step(&self, planned: &PlannedStep) -> Result<Box<dyn Step + '_>, StepError> {
-        let told = serde_json::from_value(planned.parameters.clone())
-            .map_err(|error| StepError::new(DeployError::Parameters { step: planned.name.clone(), why: error.to_string() }))?;
+        let told = serde_json::from_value(planned.parameters.clone()).map_err(|error| {
+            StepError::new(DeployError::Parameters { step: planned.name.clone(), why: error.to_string() })
+        })?;
         let unknown = || StepError::new(DeployError::UnknownStep { step: planned.name.clone() });
         Stage::of(&planned.name).ok_or_else(unknown)?;
         Ok(Box::new(One { work: self, name: planned.name.clone(), told }))
@@ -253,7 +256,9 @@ impl Work<'_> {
             let looked: Vec<(&ObjectId, Health)> = stream::iter(ids.iter().map(|id| async {
                 let health = match ready.acting.health(id, &ready.told.namespace).await {
                     Ok(health) => health,
-                    Err(error) if error.category() == Category::Unavailable => Health::Waiting { why: error.to_string() },
+                    Err(error) if error.category() == Category::Unavailable => {
+                        Health::Waiting { why: error.to_string() }
+                    }
                     Err(error) => return Err(error),
                 };
                 Ok((*id, health))
@@ -302,11 +307,16 @@ impl Work<'_> {
     async fn prune(&self, ready: &Ready, cx: &Context) -> Result<Value, DeployError> {
         let releases = ready.own.releases(&ready.told.namespace, self.stack.name.as_str());
         let heads = releases.list().await?;
-        let Some(former) = heads.iter().rfind(|head| head.run != self.run.as_str()) else { return Ok(json!({"removed": 0})) };
+        let Some(former) = heads.iter().rfind(|head| head.run != self.run.as_str()) else {
+            return Ok(json!({"removed": 0}));
+        };
         let former = Release::from_bytes(&releases.read(&former.digest).await?)?;
         let stays: BTreeSet<_> = ready.release.manifests().map(|m| identity(&m.id, &ready.told.namespace)).collect();
-        let mut gone: Vec<&ObjectId> =
-            former.manifests().map(|m| &m.id).filter(|id| !stays.contains(&identity(id, &ready.told.namespace))).collect();
+        let mut gone: Vec<&ObjectId> = former
+            .manifests()
+            .map(|m| &m.id)
+            .filter(|id| !stays.contains(&identity(id, &ready.told.namespace)))
+            .collect();
         gone.sort_by_key(|id| std::cmp::Reverse(wave(id)));
         let mut removed = 0;
         for id in gone {

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 
 use super::OperationError;
 use super::work::{self, Report};
-use crate::deploy::{DeployError, Release, Told, Work, phases as frozen};
 use crate::cluster::Cluster;
+use crate::deploy::{DeployError, Release, Told, Work, phases as frozen};
 use crate::point::Home;
 use crate::run::Phase;
 

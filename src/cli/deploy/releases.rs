@@ -81,7 +81,10 @@ pub async fn run(args: &Args, session: &Session) -> Done {
 impl output::Shown for List {
     fn text(&self) -> String {
         if self.releases.is_empty() {
-            return format!("no release of {} in namespace {} yet: `drydock deploy -f FILE`\n", self.stack, self.namespace);
+            return format!(
+                "no release of {} in namespace {} yet: `drydock deploy -f FILE`\n",
+                self.stack, self.namespace
+            );
         }
         let mut table = Table::new(&[">RELEASE", "DEPLOYED", ">OBJECTS", "DIGEST", "RUN"]);
         for head in self.releases.iter().rev() {

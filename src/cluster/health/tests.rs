@@ -12,7 +12,9 @@ fn said(health: Health) -> String {
 }
 
 fn deployment(status: Value) -> String {
-    said(judge(&json!({"kind": "Deployment", "metadata": {"generation": 2}, "spec": {"replicas": 3}, "status": status})))
+    said(judge(
+        &json!({"kind": "Deployment", "metadata": {"generation": 2}, "spec": {"replicas": 3}, "status": status}),
+    ))
 }
 
 #[test]
@@ -34,9 +36,11 @@ fn a_deployment_is_healthy_when_all_its_pods_are_new_and_available_and_no_old_on
 #[test]
 fn a_stateful_set_is_rolled_up_to_its_partition() {
     let at = |strategy: Value, updated: u64, revisions: (&str, &str)| {
-        said(judge(&json!({"kind": "StatefulSet", "metadata": {"generation": 1}, "spec": {"replicas": 3, "updateStrategy":
+        said(judge(
+            &json!({"kind": "StatefulSet", "metadata": {"generation": 1}, "spec": {"replicas": 3, "updateStrategy":
             strategy}, "status": {"observedGeneration": 1, "readyReplicas": 3, "updatedReplicas": updated, "currentRevision":
-            revisions.0, "updateRevision": revisions.1}})))
+            revisions.0, "updateRevision": revisions.1}}),
+        ))
     };
     let rolling = json!({"type": "RollingUpdate"});
     assert_eq!(at(rolling.clone(), 2, ("a", "b")), "waiting: 2 of 3 pods are of the new version");
@@ -49,9 +53,11 @@ fn a_stateful_set_is_rolled_up_to_its_partition() {
 
 #[test]
 fn what_keeps_a_pod_is_said_with_its_names() {
-    let with = |state: Value| json!({"kind": "Pod", "metadata": {"name": "web-1"}, "status": {"phase": "Pending",
+    let with = |state: Value| {
+        json!({"kind": "Pod", "metadata": {"name": "web-1"}, "status": {"phase": "Pending",
         "containerStatuses": [{"name": "web", "image": "shop/web:9", "restartCount": 4, "state": {"waiting": state},
-        "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}]}});
+        "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}]}})
+    };
     let of = |state| said(judge(&with(state)));
     assert_eq!(
         of(json!({"reason": "ImagePullBackOff", "message": "not found"})),
@@ -73,8 +79,10 @@ fn what_keeps_a_pod_is_said_with_its_names() {
 
 #[test]
 fn jobs_claims_definitions_and_what_is_ignored() {
-    let of = |kind: &str, status: Value| said(judge(&json!({"kind": kind, "metadata": {}, "spec": {}, "status": status})));
-    let done = |kind: &str| json!({"conditions": [{"type": kind, "status": "True", "message": "BackoffLimitExceeded"}]});
+    let of =
+        |kind: &str, status: Value| said(judge(&json!({"kind": kind, "metadata": {}, "spec": {}, "status": status})));
+    let done =
+        |kind: &str| json!({"conditions": [{"type": kind, "status": "True", "message": "BackoffLimitExceeded"}]});
     assert_eq!(of("Job", json!({})), "waiting: it has not completed yet");
     assert_eq!(of("Job", done("Complete")), "healthy");
     assert_eq!(of("Job", done("Failed")), "failed: BackoffLimitExceeded");
@@ -84,6 +92,7 @@ fn jobs_claims_definitions_and_what_is_ignored() {
     assert_eq!(of("CustomResourceDefinition", done("Established")), "healthy");
     assert_eq!(of("Ingress", json!({"loadBalancer": {}})), "waiting: no ingress controller has admitted it yet");
     assert_eq!(of("ConfigMap", Value::Null), "healthy");
-    let ignored = json!({"kind": "Ingress", "metadata": {"annotations": {"drydock.dev/health": "ignore"}}, "status": {}});
+    let ignored =
+        json!({"kind": "Ingress", "metadata": {"annotations": {"drydock.dev/health": "ignore"}}, "status": {}});
     assert_eq!(said(judge(&ignored)), "healthy");
 }
