@@ -66,12 +66,12 @@ impl Cluster {
         let live = value(applied.map_err(|error| of(error, Doing::Apply))?);
         let change = match &former {
             None => Change::Created,
-            // A dry run always counts the version up; what changed is compared then.
-            Some(former) if how.dry_run && said(former) == said(&live) => Change::Unchanged,
-            Some(former) if former["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"] => {
-                Change::Unchanged
+            Some(former) => {
+                let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
+                // A dry run never counts the version up.
+                let same = if how.dry_run { said(former) == said(&live) } else { version(former) == version(&live) };
+                if same { Change::Unchanged } else { Change::Changed }
             }
-            Some(_) => Change::Changed,
         };
         Ok(Applied { change, former, live })
     }

@@ -118,7 +118,7 @@ impl Releases<'_> {
         Err(ClusterError::Damaged { id: self.id(&self.part_name(digest, 0)), reason: reason.into() })
     }
 
-    /// Makes a staged release the stack's newest; the same again by the same run is as once.
+    /// Makes a staged release the stack's newest, where that one is another; the same again by the same run is as once.
     ///
     /// # Errors
     /// When the cluster cannot be asked or refuses.
@@ -133,6 +133,10 @@ impl Releases<'_> {
             let heads = self.list().await?;
             if let Some(own) = heads.iter().find(|head| head.run == run) {
                 return Ok(own.clone());
+            }
+            // Deployed again: history tells what changed.
+            if let Some(newest) = heads.last().filter(|head| head.digest == digest) {
+                return Ok(newest.clone());
             }
             let stored = self.stored(digest).await?;
             let head = ReleaseHead {

@@ -307,6 +307,7 @@ impl Work<'_> {
     async fn prune(&self, ready: &Ready, cx: &Context) -> Result<Value, DeployError> {
         let releases = ready.own.releases(&ready.told.namespace, self.stack.name.as_str());
         let heads = releases.list().await?;
+        // Of a run that is resumed after it was recorded its own is the newest.
         let Some(former) = heads.iter().rfind(|head| head.run != self.run.as_str()) else {
             return Ok(json!({"removed": 0}));
         };

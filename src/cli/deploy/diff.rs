@@ -12,7 +12,7 @@ use crate::cli::output;
 use crate::cli::session::Session;
 use crate::cluster::{Applying, Change, Cluster, ClusterError, FieldChange, Manifest, changes};
 use crate::deploy::{DeployError, Release, acting, leave_to_them};
-use crate::failure::Failure;
+use crate::failure::{Category, Failure};
 use crate::stack::Stack;
 
 /// Requests under way at a time.
@@ -21,6 +21,7 @@ const TOGETHER: usize = 16;
 /// Show what a deploy would change, object by object; what Secrets hold is masked
 ///
 /// The API server itself is asked what it would make of each object, with defaults and admission, and changes nothing.
+/// Exit code 2 when it would refuse one.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -80,7 +81,8 @@ pub async fn show(input: &Input, target: &Target, session: &Session, stack: &Sta
     .buffered(TOGETHER)
     .try_collect()
     .await?;
-    session.print(&Diff { digest, namespace, objects })
+    let refused = objects.iter().any(|line| line.refused.is_some());
+    session.print_with(&Diff { digest, namespace, objects }, refused.then_some(Category::Usage))
 }
 
 /// What the release itself brings and others of its objects need.
