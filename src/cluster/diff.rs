@@ -131,7 +131,10 @@ mod tests {
         let found = changes(&former, &live);
         let text = serde_json::to_string(&found).unwrap();
         assert!(!text.contains("aHVu") && !text.contains("eA==") && !text.contains("hunter"), "{text}");
-        assert_eq!(found.iter().map(|c| c.field.as_str()).collect::<Vec<_>>(), ["data.other", "data.password", "metadata.labels"]);
+        assert_eq!(
+            found.iter().map(|c| c.field.as_str()).collect::<Vec<_>>(),
+            ["data.other", "data.password", "metadata.labels"]
+        );
         assert!(text.contains(r#"{"field":"metadata.labels","to":{"a":"b"}}"#), "{text}");
         assert_eq!(changes(&Value::Null, &live), [], "it comes as a whole");
     }

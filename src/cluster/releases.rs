@@ -1,7 +1,7 @@
 //! Releases as the cluster keeps them: Secrets in the stack's namespace, zstd, in parts, since one takes no more than 1 MiB.
 //! The parts come first and the head last: what has no head is no release.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
@@ -179,6 +179,17 @@ impl Releases<'_> {
         }
         heads.sort_by_key(|head| head.number);
         Ok(heads)
+    }
+
+    /// The digests, or their beginnings, of all that is kept, recorded or only staged: of whatever was applied of late.
+    ///
+    /// # Errors
+    /// When the cluster cannot be asked.
+    pub async fn kept(&self) -> Result<BTreeSet<String>, ClusterError> {
+        let selector = ListParams::default().labels(&format!("{STACK}={}", self.stack));
+        let all = self.api().list_metadata(&selector).await;
+        let all = all.map_err(|error| ClusterError::of(error, Doing::Read, &self.id("releases")))?;
+        Ok(all.into_iter().filter_map(|secret| secret.metadata.labels?.remove(DIGEST)).collect())
     }
 
     /// The release of this digest, recorded or staged.

@@ -1,7 +1,7 @@
 //! What the steps of a deploy do. Each can be done again: objects are applied, not created, and what is healthy is so again.
 //! Nothing is undone: half a release that was stopped is what the next deploy, or a rollback, begins with.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +16,9 @@ use super::error::DeployError;
 use super::order::{bears_data, wave};
 use super::plan::{Stage, Told};
 use super::release::{Release, ReleasePhase};
-use crate::cluster::{Applying, Change, Cluster, FIELD_MANAGER, Health, Manifest, ObjectId, ReleaseHead, Story};
+use crate::cluster::{
+    Applying, Change, Cluster, ClusterError, FIELD_MANAGER, Health, Manifest, ObjectId, ReleaseHead, Story,
+};
 use crate::context::Context;
 use crate::failure::{Category, Failure};
 use crate::run::{PlannedStep, Probe, RunId, Step, StepError, Steps};
@@ -303,39 +305,49 @@ impl Work<'_> {
         DeployError::Unhealthy { id: id.clone(), namespace, why, waited }
     }
 
-    /// What left the release, in reverse order.
+    /// What left the release, in reverse order: whatever one of the kept releases has, those included that failed half way.
     async fn prune(&self, ready: &Ready, cx: &Context) -> Result<Value, DeployError> {
-        let releases = ready.own.releases(&ready.told.namespace, self.stack.name.as_str());
-        let heads = releases.list().await?;
-        // Of a run that is resumed after it was recorded its own is the newest.
-        let Some(former) = heads.iter().rfind(|head| head.run != self.run.as_str()) else {
-            return Ok(json!({"removed": 0}));
-        };
-        let former = Release::from_bytes(&releases.read(&former.digest).await?)?;
-        let stays: BTreeSet<_> = ready.release.manifests().map(|m| identity(&m.id, &ready.told.namespace)).collect();
-        let mut gone: Vec<&ObjectId> = former
-            .manifests()
-            .map(|m| &m.id)
-            .filter(|id| !stays.contains(&identity(id, &ready.told.namespace)))
-            .collect();
+        let namespace = &ready.told.namespace;
+        let releases = ready.own.releases(namespace, self.stack.name.as_str());
+        let stays: BTreeSet<_> = ready.release.manifests().map(|m| identity(&m.id, namespace)).collect();
+        let mut gone: BTreeMap<_, ObjectId> = BTreeMap::new();
+        for digest in releases.kept().await?.into_iter().filter(|digest| !ready.told.digest.starts_with(digest)) {
+            let stored = match releases.read(&digest).await {
+                Ok(stored) => stored,
+                // A deploy died while it stored this one, before it applied anything.
+                Err(ClusterError::Damaged { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            for manifest in Release::from_bytes(&stored)?.manifests() {
+                let identity = identity(&manifest.id, namespace);
+                if !stays.contains(&identity) {
+                    gone.insert(identity, manifest.id.clone());
+                }
+            }
+        }
+        let mut gone: Vec<&ObjectId> = gone.values().collect();
         gone.sort_by_key(|id| std::cmp::Reverse(wave(id)));
         let mut removed = 0;
         for id in gone {
             stopped(cx)?;
             let left = |why: &str| self.learn(|learned| learned.left.push(format!("{id}: {why}")));
+            let live = match ready.acting.get(id, namespace).await {
+                Ok(Some(live)) => live,
+                Ok(None) | Err(ClusterError::UnknownKind { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            };
             if bears_data(id) && !ready.told.prune_data {
                 left("it may hold data; `--prune-data` removes it");
                 continue;
             }
-            let Some(live) = ready.acting.get(id, &ready.told.namespace).await? else { continue };
             let managers = live["metadata"]["managedFields"].as_array();
             if !managers.into_iter().flatten().any(|one| one["manager"] == FIELD_MANAGER) {
                 left("it is not managed by drydock any more");
                 continue;
             }
-            ready.acting.delete(id, &ready.told.namespace).await?;
+            ready.acting.delete(id, namespace).await?;
             let begun = Instant::now();
-            while ready.acting.get(id, &ready.told.namespace).await?.is_some() {
+            while ready.acting.get(id, namespace).await?.is_some() {
                 if begun.elapsed() > AWAY {
                     return Err(DeployError::StillThere { id: id.clone() });
                 }
