@@ -13,13 +13,16 @@ use kube::{Client, Config};
 use super::error::{ClusterError, Doing};
 use super::manifest::ObjectId;
 
+/// Resources by `apiVersion`.
+type Known = HashMap<String, Vec<(ApiResource, ApiCapabilities)>>;
+
 /// An API server, as one user. Cheap to clone.
 #[derive(Clone)]
 pub struct Cluster {
     pub(super) client: Client,
     config: Config,
     /// Resources of an `apiVersion`, as far as they were asked for.
-    known: Arc<Mutex<HashMap<String, Vec<(ApiResource, ApiCapabilities)>>>>,
+    known: Arc<Mutex<Known>>,
 }
 
 impl Cluster {
@@ -87,7 +90,7 @@ impl Cluster {
         if let Some(found) = known().get(&id.api_version).and_then(find) {
             return Ok(found);
         }
-        let unknown = || ClusterError::UnknownKind { id: id.clone() };
+        let unknown = || ClusterError::UnknownKind { id: Box::new(id.clone()) };
         let version: GroupVersion = id.api_version.parse().map_err(|_| unknown())?;
         let group = match pinned_group(&self.client, &version).await {
             Ok(group) => group,

@@ -28,25 +28,25 @@ pub enum ClusterError {
     #[error("there is no way to a cluster: {reason}")]
     Config { reason: String },
     #[error("cannot {} {id}: the API server does not answer", doing.word())]
-    Unreachable { doing: Doing, id: ObjectId, source: kube::Error },
+    Unreachable { doing: Doing, id: Box<ObjectId>, source: kube::Error },
     #[error("cannot {} {id}: not allowed: {message}", doing.word())]
-    Forbidden { doing: Doing, id: ObjectId, message: String },
+    Forbidden { doing: Doing, id: Box<ObjectId>, message: String },
     #[error("{id}: others manage what the manifest says otherwise: {}", fields.join("; "))]
-    Conflict { id: ObjectId, fields: Vec<String> },
+    Conflict { id: Box<ObjectId>, fields: Vec<String> },
     #[error("{id}: the cluster knows no kind `{}` in {}", id.kind, id.api_version)]
-    UnknownKind { id: ObjectId },
+    UnknownKind { id: Box<ObjectId> },
     #[error("{id}: refused: {message}")]
-    Invalid { id: ObjectId, message: String },
+    Invalid { id: Box<ObjectId>, message: String },
     #[error("{id}: its namespace does not exist or is being removed: {message}")]
-    Namespace { id: ObjectId, message: String },
+    Namespace { id: Box<ObjectId>, message: String },
     #[error("{id}: refused by an admission webhook: {message}")]
-    Webhook { id: ObjectId, message: String },
+    Webhook { id: Box<ObjectId>, message: String },
     #[error("cannot {} {id}: {message}", doing.word())]
-    Busy { doing: Doing, id: ObjectId, message: String },
+    Busy { doing: Doing, id: Box<ObjectId>, message: String },
     #[error("{id}: what is stored there cannot be used: {reason}")]
-    Damaged { id: ObjectId, reason: String },
+    Damaged { id: Box<ObjectId>, reason: String },
     #[error("cannot {} {id}", doing.word())]
-    Other { doing: Doing, id: ObjectId, source: kube::Error },
+    Other { doing: Doing, id: Box<ObjectId>, source: kube::Error },
 }
 
 impl ClusterError {
@@ -59,7 +59,7 @@ impl ClusterError {
 
     /// What the client said of `doing` with `id`.
     pub(super) fn of(error: kube::Error, doing: Doing, id: &ObjectId) -> Self {
-        let id = id.clone();
+        let id = Box::new(id.clone());
         let status = match error {
             kube::Error::Api(status) => *status,
             source @ (kube::Error::HyperError(_) | kube::Error::Service(_)) => {

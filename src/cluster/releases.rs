@@ -115,7 +115,7 @@ impl Releases<'_> {
         }
         let reason =
             "parts of it were there before, and do not fit: remove the Secrets whose names begin as this one's";
-        Err(ClusterError::Damaged { id: self.id(&self.part_name(digest, 0)), reason: reason.into() })
+        Err(ClusterError::Damaged { id: Box::new(self.id(&self.part_name(digest, 0))), reason: reason.into() })
     }
 
     /// Makes a staged release the stack's newest, where that one is another; the same again by the same run is as once.
@@ -174,7 +174,7 @@ impl Releases<'_> {
             let Some(ByteString(json)) = secret.data.as_ref().and_then(|data| data.get(HEAD)) else { continue };
             let name = secret.metadata.name.clone().unwrap_or_default();
             let head: ReleaseHead = serde_json::from_slice(json)
-                .map_err(|error| ClusterError::Damaged { id: self.id(&name), reason: error.to_string() })?;
+                .map_err(|error| ClusterError::Damaged { id: Box::new(self.id(&name)), reason: error.to_string() })?;
             heads.push(head);
         }
         heads.sort_by_key(|head| head.number);
@@ -198,7 +198,8 @@ impl Releases<'_> {
     /// `Damaged` when parts are missing or changed.
     pub async fn read(&self, digest: &str) -> Result<Vec<u8>, ClusterError> {
         let stored = self.stored(digest).await?;
-        let damaged = |reason: String| ClusterError::Damaged { id: self.id(&self.part_name(digest, 0)), reason };
+        let damaged =
+            |reason: String| ClusterError::Damaged { id: Box::new(self.id(&self.part_name(digest, 0))), reason };
         zstd::bulk::decompress(&stored, LARGEST).map_err(|error| damaged(error.to_string()))
     }
 
@@ -239,7 +240,7 @@ impl Releases<'_> {
                     break;
                 }
                 let reason = "the release is not stored in the cluster any more".into();
-                return Err(ClusterError::Damaged { id: self.id(&name), reason });
+                return Err(ClusterError::Damaged { id: Box::new(self.id(&name)), reason });
             };
             let last = bytes.len() < PART;
             stored.extend(bytes);

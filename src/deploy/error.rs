@@ -16,13 +16,13 @@ pub enum DeployError {
     #[error("{} holds no manifest", place.display())]
     NothingThere { place: PathBuf },
     #[error("{origin}: {source}")]
-    Object { origin: Origin, source: ClusterError },
+    Object { origin: Origin, source: Box<ClusterError> },
     #[error(transparent)]
-    Cluster(#[from] ClusterError),
+    Cluster(Box<ClusterError>),
     #[error("{id} is not healthy after {} s: {why}", waited.as_secs())]
-    Unhealthy { id: ObjectId, namespace: String, why: String, waited: Duration },
+    Unhealthy { id: Box<ObjectId>, namespace: String, why: String, waited: Duration },
     #[error("{id} was removed and is still there: something holds it by a finalizer")]
-    StillThere { id: ObjectId },
+    StillThere { id: Box<ObjectId> },
     #[error("the release has no phase `{phase}`")]
     NoPhase { phase: String },
     #[error("there is no release {number}")]
@@ -41,6 +41,12 @@ pub enum DeployError {
     DamagedRelease { reason: String },
     #[error("a stored release has format version {found}; this program knows up to {known}")]
     NewerRelease { found: u32, known: u32 },
+}
+
+impl From<ClusterError> for DeployError {
+    fn from(error: ClusterError) -> Self {
+        Self::Cluster(Box::new(error))
+    }
 }
 
 impl Failure for DeployError {

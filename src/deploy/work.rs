@@ -222,7 +222,9 @@ impl Work<'_> {
                     tracing::warn!(object = %manifest.id, %error, "the API server is asked again");
                     pause(Duration::from_secs(1), cx).await;
                 }
-                Err(error) => return Err(DeployError::Object { origin: manifest.origin.clone(), source: error }),
+                Err(error) => {
+                    return Err(DeployError::Object { origin: manifest.origin.clone(), source: Box::new(error) });
+                }
             }
         }
     }
@@ -302,7 +304,7 @@ impl Work<'_> {
         let story = ready.acting.story(id, &ready.told.namespace).await;
         self.learn(|learned| learned.troubles.push(Trouble { object: id.to_string(), why: why.clone(), story }));
         let namespace = id.namespace.clone().unwrap_or_else(|| ready.told.namespace.clone());
-        DeployError::Unhealthy { id: id.clone(), namespace, why, waited }
+        DeployError::Unhealthy { id: Box::new(id.clone()), namespace, why, waited }
     }
 
     /// What left the release, in reverse order: whatever one of the kept releases has, those included that failed half way.
@@ -349,7 +351,7 @@ impl Work<'_> {
             let begun = Instant::now();
             while ready.acting.get(id, namespace).await?.is_some() {
                 if begun.elapsed() > AWAY {
-                    return Err(DeployError::StillThere { id: id.clone() });
+                    return Err(DeployError::StillThere { id: Box::new(id.clone()) });
                 }
                 stopped(cx)?;
                 pause(LOOK, cx).await;
