@@ -1,6 +1,6 @@
 //! Drydock keeps a self-hosted stack upgradable and recoverable.
 //!
-//! The direction of use is `cli → verbs (snapshot, restore, drill, maintain) → point → data → repository → storage`;
+//! The direction of use is `cli → verbs (snapshot, restore, drill, maintain, deploy) → point, cluster → data → repository → storage`;
 //! `evidence` uses storage alone; `stack`, `failure`, `clock`, `process`, `progress` and `context` lie below all.
 //! `tests/architecture.rs` holds that.
 

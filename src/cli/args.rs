@@ -34,6 +34,7 @@ Examples:
   drydock restore -f stack.yaml --point latest --data chatwoot-db --in-place
   drydock drill -f stack.yaml                             prove that the latest one restores
   drydock status -f stack.yaml                            how it stands, and what to type
+  drydock deploy -f stack.yaml                            a release into the cluster, phase by phase
 
 Exit codes:
   0 done   1 a defect of drydock   2 usage   3 done, with warnings
