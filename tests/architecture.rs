@@ -92,6 +92,8 @@ const ONLY: &[(&str, &[&str])] = &[
     ("hyper_util", &["daemon/http/"]),
     ("prometheus_client", &["daemon/metrics.rs"]),
     ("sd_notify", &["daemon/service.rs"]),
+    ("kube", &["cluster/"]),
+    ("k8s_openapi", &["cluster/"]),
 ];
 
 /// What must not be in a pure file: no runtime, no clock, no I/O.

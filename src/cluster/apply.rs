@@ -62,16 +62,13 @@ impl Cluster {
         let former = api.get_opt(&id.name).await.map_err(|error| of(error, Doing::Read))?.map(value);
         let mut parameters = PatchParams::apply(FIELD_MANAGER).validation(ValidationDirective::Strict);
         (parameters.force, parameters.dry_run) = (how.force, how.dry_run);
-        let applied = api.patch(&id.name, &parameters, &Patch::Apply(&manifest.value)).await;
+        let applied = api.patch(&id.name, &parameters, &Patch::Apply(&applicable(&manifest.value))).await;
         let live = value(applied.map_err(|error| of(error, Doing::Apply))?);
+        // Not by the version: that also counts what controllers write meanwhile, and every dry run.
         let change = match &former {
             None => Change::Created,
-            Some(former) => {
-                let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
-                // A dry run never counts the version up.
-                let same = if how.dry_run { said(former) == said(&live) } else { version(former) == version(&live) };
-                if same { Change::Unchanged } else { Change::Changed }
-            }
+            Some(former) if said(former) == said(&live) => Change::Unchanged,
+            Some(_) => Change::Changed,
         };
         Ok(Applied { change, former, live })
     }
@@ -95,23 +92,33 @@ fn value(object: kube::api::DynamicObject) -> Value {
     serde_json::to_value(object).expect("what came as JSON is JSON")
 }
 
+/// What the API server keeps about every object.
+const KEPT_BY_THE_SERVER: [&str; 6] =
+    ["managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink"];
+
+/// The manifest without what `kubectl get -o yaml` adds to it, which the API server refuses or takes for a precondition.
+fn applicable(manifest: &Value) -> Value {
+    let mut manifest = manifest.clone();
+    if let Some(metadata) = manifest["metadata"].as_object_mut() {
+        metadata.retain(|word, _| !KEPT_BY_THE_SERVER.contains(&word.as_str()));
+    }
+    manifest
+}
+
 /// What people say of an object: without what the API server keeps about it, and without its status.
 #[must_use]
 pub fn said(object: &Value) -> Value {
-    let mut object = object.clone();
-    if let Some(object) = object.as_object_mut() {
-        object.remove("status");
+    let mut object = applicable(object);
+    if let Some(fields) = object.as_object_mut() {
+        fields.remove("status");
     }
-    if let Some(metadata) = object["metadata"].as_object_mut() {
-        for word in ["managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink"] {
-            metadata.remove(word);
-        }
+    if let Some(metadata) = object["metadata"].as_object_mut()
+        && let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut)
+    {
         // kubectl's copy of all of it, what a Secret holds included.
-        if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
-            annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
-            if annotations.is_empty() {
-                metadata.remove("annotations");
-            }
+        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+        if annotations.is_empty() {
+            metadata.remove("annotations");
         }
     }
     object

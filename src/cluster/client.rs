@@ -23,6 +23,8 @@ pub struct Cluster {
     config: Config,
     /// Resources of an `apiVersion`, as far as they were asked for.
     known: Arc<Mutex<Known>>,
+    /// Held while asking: many objects that begin together ask once.
+    asking: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Cluster {
@@ -46,7 +48,7 @@ impl Cluster {
 
     fn of(config: Config) -> Result<Self, ClusterError> {
         let client = Client::try_from(config.clone()).map_err(ClusterError::config)?;
-        Ok(Self { client, config, known: Arc::default() })
+        Ok(Self { client, config, known: Arc::default(), asking: Arc::default() })
     }
 
     /// The same cluster with the rights of a service account and no others; the API server asks whether this user may
@@ -62,7 +64,7 @@ impl Cluster {
             format!("system:serviceaccounts:{namespace}"),
             "system:authenticated".into(),
         ]);
-        Ok(Self { known: self.known.clone(), ..Self::of(config)? })
+        Ok(Self { known: self.known.clone(), asking: self.asking.clone(), ..Self::of(config)? })
     }
 
     /// The namespace of the kubeconfig's context, or of this pod.
@@ -86,8 +88,12 @@ impl Cluster {
     /// A kind that is not known is asked for each time: its definition may have come meanwhile.
     async fn kind(&self, id: &ObjectId) -> Result<(ApiResource, ApiCapabilities), ClusterError> {
         let find = |list: &Vec<(ApiResource, ApiCapabilities)>| list.iter().find(|one| one.0.kind == id.kind).cloned();
-        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = known().get(&id.api_version).and_then(find) {
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&id.api_version).and_then(find);
+        if let Some(found) = known() {
+            return Ok(found);
+        }
+        let _asking = self.asking.lock().await;
+        if let Some(found) = known() {
             return Ok(found);
         }
         let unknown = || ClusterError::UnknownKind { id: Box::new(id.clone()) };
@@ -99,7 +105,7 @@ impl Cluster {
         };
         let resources = group.versioned_resources(&version.version);
         let found = find(&resources);
-        known().insert(id.api_version.clone(), resources);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(id.api_version.clone(), resources);
         found.ok_or_else(unknown)
     }
 }

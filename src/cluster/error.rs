@@ -1,6 +1,7 @@
 //! What the API server would not do, in the words of whoever has to mend it.
 
 use super::manifest::ObjectId;
+use super::refusal::{self, Lacking};
 use crate::failure::{Category, Failure};
 
 /// What was asked for.
@@ -41,6 +42,10 @@ pub enum ClusterError {
     Namespace { id: Box<ObjectId>, message: String },
     #[error("{id}: refused by an admission webhook: {message}")]
     Webhook { id: Box<ObjectId>, message: String },
+    #[error("cannot {} {id}: an admission webhook does not answer: {message}", doing.word())]
+    WebhookAway { doing: Doing, id: Box<ObjectId>, message: String },
+    #[error("cannot {} {id}: the API server does not know who is asking: {message}", doing.word())]
+    Unauthenticated { doing: Doing, id: Box<ObjectId>, message: String },
     #[error("cannot {} {id}: {message}", doing.word())]
     Busy { doing: Doing, id: Box<ObjectId>, message: String },
     #[error("{id}: what is stored there cannot be used: {reason}")]
@@ -69,16 +74,20 @@ impl ClusterError {
         };
         let message = status.message.clone();
         let causes = status.details.map(|details| details.causes).unwrap_or_default();
+        let webhook = refusal::webhook(&message).is_some();
         match status.code {
+            401 => Self::Unauthenticated { doing, id, message },
+            _ if webhook && refusal::webhook_denied(&message) => Self::Webhook { id, message },
+            _ if webhook => Self::WebhookAway { doing, id, message },
             403 if message.contains("being terminated") => Self::Namespace { id, message },
-            401 | 403 if message.contains("admission webhook") => Self::Webhook { id, message },
-            401 | 403 => Self::Forbidden { doing, id, message },
+            403 if Lacking::read(&message).is_some() => Self::Forbidden { doing, id, message },
             404 if message.starts_with("namespaces ") => Self::Namespace { id, message },
             409 if causes.iter().any(|cause| cause.reason == "FieldManagerConflict") => {
-                let fields = causes.into_iter().map(|cause| format!("{} ({})", cause.field, cause.message)).collect();
+                let fields = causes.iter().map(|cause| refusal::conflict(&cause.field, &cause.message)).collect();
                 Self::Conflict { id, fields }
             }
-            _ if message.contains("webhook") => Self::Webhook { id, message },
+            // A field that its kind does not have: server-side apply answers 500, as if it were its own fault.
+            500 if message.starts_with("failed to create typed patch object") => Self::Invalid { id, message },
             409 | 429 | 500..=599 => Self::Busy { doing, id, message },
             _ => Self::Invalid { id, message },
         }
@@ -88,10 +97,13 @@ impl ClusterError {
 impl Failure for ClusterError {
     fn category(&self) -> Category {
         match self {
-            Self::Unreachable { .. } | Self::Busy { .. } | Self::Other { .. } => Category::Unavailable,
+            Self::Unreachable { .. } | Self::Busy { .. } | Self::WebhookAway { .. } | Self::Other { .. } => {
+                Category::Unavailable
+            }
             Self::Damaged { .. } => Category::Integrity,
             Self::Config { .. }
             | Self::Forbidden { .. }
+            | Self::Unauthenticated { .. }
             | Self::Conflict { .. }
             | Self::UnknownKind { .. }
             | Self::Invalid { .. }
@@ -104,9 +116,11 @@ impl Failure for ClusterError {
         Some(match self {
             Self::Config { .. } => "set KUBECONFIG, or run this in a pod with a service account".into(),
             Self::Unreachable { .. } => "look whether the API server is up and reachable, then type the same again".into(),
-            Self::Forbidden { .. } => {
-                "give the stack's service account that right, or name another in `spec.serviceAccountName`".into()
-            }
+            Self::Forbidden { message, .. } => match Lacking::read(message) {
+                Some(lacking) => lacking.remedy(),
+                None => "give the stack's service account that right, or name another in `spec.serviceAccountName`".into(),
+            },
+            Self::Unauthenticated { .. } => "the kubeconfig's credentials are refused or have run out: get new ones".into(),
             Self::Conflict { .. } => {
                 "take the field out of the manifest, have its owner give it up, or take it over with `--force-conflicts`".into()
             }
@@ -114,17 +128,72 @@ impl Failure for ClusterError {
                 "put the CustomResourceDefinition of `{}` into this phase or an earlier one, or correct `apiVersion`",
                 id.kind
             ),
-            Self::Invalid { id, message } if message.contains("immutable") || message.contains("are forbidden") => format!(
-                "that field cannot change: keep it, or remove the object first (a StatefulSet's pods can stay: `kubectl \
-                 delete --cascade=orphan {} {}`), then deploy again",
-                id.kind.to_lowercase(),
-                id.name
-            ),
-            Self::Invalid { .. } => "correct the manifest, then deploy again".into(),
+            Self::Invalid { id, message } => refusal::remedy(id, message),
             Self::Namespace { .. } => "put the Namespace into an earlier phase, or wait until it is gone".into(),
-            Self::Webhook { .. } => "look at the webhook that is named; it decides what may be in this cluster".into(),
+            Self::Webhook { message, .. } => format!(
+                "the webhook {} decides what may be in this cluster: give the object what it asks for",
+                refusal::webhook(message).unwrap_or_default()
+            ),
+            Self::WebhookAway { message, .. } => format!(
+                "see that the Service of the webhook {} has ready pods, then type the same again; where it comes with this \
+                 release, put it into an earlier phase",
+                refusal::webhook(message).unwrap_or_default()
+            ),
             Self::Damaged { .. } => "deploy the release again from its files".into(),
             Self::Busy { .. } | Self::Other { .. } => "type the same again".into(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+    use serde_json::json;
+
+    use super::*;
+
+    fn said(status: serde_json::Value) -> ClusterError {
+        let status: Status = serde_json::from_value(status).unwrap();
+        let id = ObjectId {
+            api_version: "apps/v1".into(),
+            kind: "Deployment".into(),
+            namespace: Some("shop".into()),
+            name: "web".into(),
+        };
+        ClusterError::of(kube::Error::Api(Box::new(status)), Doing::Apply, &id)
+    }
+
+    #[test]
+    fn a_conflict_lists_every_field_with_its_owner() {
+        let error = said(json!({"kind": "Status", "status": "Failure", "code": 409, "reason": "Conflict",
+            "message": "Apply failed with 2 conflicts", "details": {"causes": [
+                {"reason": "FieldManagerConflict", "message": "conflict with \"hand\" using apps/v1", "field": ".spec.replicas"},
+                {"reason": "FieldManagerConflict", "message": "conflict with \"flux\"", "field": ".spec.paused"}]}}));
+        assert_eq!(
+            error.to_string(),
+            "Deployment shop/web: others manage what the manifest says otherwise: spec.replicas (hand using apps/v1); \
+             spec.paused (flux)"
+        );
+        assert_eq!(error.category(), Category::Usage);
+        assert!(error.hint().unwrap().contains("--force-conflicts"));
+    }
+
+    #[test]
+    fn what_may_pass_by_itself_is_told_from_what_does_not() {
+        let of = |code: u16, message: &str| {
+            said(json!({"status": "Failure", "code": code, "reason": "", "message": message})).category()
+        };
+        assert_eq!(of(409, "the object has been modified"), Category::Unavailable);
+        assert_eq!(of(500, "failed calling webhook \"a.b.c\": connection refused"), Category::Unavailable);
+        assert_eq!(of(403, "admission webhook \"a.b.c\" denied the request: no"), Category::Usage);
+        assert_eq!(of(403, "pods \"x\" is forbidden: exceeded quota: small"), Category::Usage);
+        assert_eq!(of(401, "Unauthorized"), Category::Usage);
+        let undeclared = "failed to create typed patch object (shop/web; /v1, Kind=Service): .spec.selektor: field not \
+                          declared in schema";
+        assert_eq!(of(500, undeclared), Category::Usage);
+        assert_eq!(of(500, "etcdserver: request timed out"), Category::Unavailable);
+        let quota = said(json!({"status": "Failure", "code": 403, "reason": "Forbidden",
+            "message": "pods \"x\" is forbidden: exceeded quota: small"}));
+        assert!(matches!(quota, ClusterError::Invalid { .. }), "{quota}");
     }
 }

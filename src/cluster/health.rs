@@ -1,17 +1,17 @@
 //! When an object is really there: what its controller says of it, and why not where its pods know better. The judgement is
 //! pure; the gathering asks no more than it needs.
 
-use kube::api::{Api, DynamicObject, ListParams, LogParams};
+mod gather;
+mod pods;
+mod story;
+
 use serde_json::Value;
 
-use super::client::Cluster;
-use super::error::{ClusterError, Doing};
-use super::manifest::ObjectId;
+pub use pods::trouble;
+pub use story::Story;
 
 /// An object with this annotation, `ignore`, is not waited for.
 const ANNOTATION: &str = "drydock.dev/health";
-/// Lines of a container's log that are shown.
-const LOG_LINES: i64 = 12;
 
 /// How an object stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +102,10 @@ fn deployment(object: &Value) -> Health {
     let (all, updated) = (number(&status["replicas"]), number(&status["updatedReplicas"]));
     let available = number(&status["availableReplicas"]);
     if updated < wanted {
+        if let Some(refused) = condition(object, "ReplicaFailure").filter(|refused| refused["status"] == "True") {
+            let why = refused["message"].as_str().unwrap_or_default();
+            return Health::Stuck { why: format!("its pods cannot be created: {why}") };
+        }
         return waiting(format!("{updated} of {wanted} pods are of the new version"));
     }
     if all > updated {
@@ -180,157 +184,6 @@ fn autoscaler(object: &Value) -> Health {
         }
     }
     Health::Healthy
-}
-
-/// What keeps a pod from becoming ready, where it is known.
-#[must_use]
-pub fn trouble(pod: &Value) -> Option<Health> {
-    let name = pod["metadata"]["name"].as_str().unwrap_or("a pod");
-    let lists = ["initContainerStatuses", "containerStatuses"].map(|list| &pod["status"][list]);
-    for status in lists.into_iter().filter_map(Value::as_array).flatten() {
-        let container = status["name"].as_str().unwrap_or_default();
-        let state = &status["state"]["waiting"];
-        let message = state["message"].as_str().unwrap_or_default();
-        let said = match state["reason"].as_str() {
-            Some("ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull") => {
-                format!("the image {} cannot be pulled: {message}", status["image"].as_str().unwrap_or_default())
-            }
-            Some("CreateContainerConfigError" | "CreateContainerError" | "RunContainerError") => {
-                format!("the container cannot be created: {message}")
-            }
-            Some("CrashLoopBackOff") => {
-                let last = &status["lastState"]["terminated"];
-                let times = number(&status["restartCount"]);
-                let reason = last["reason"].as_str().filter(|reason| *reason != "Error").map(|r| format!(" ({r})"));
-                format!("it ended {times} times, at last with code {}{}", last["exitCode"], reason.unwrap_or_default())
-            }
-            _ => continue,
-        };
-        return Some(Health::Stuck { why: format!("pod {name}, container {container}: {said}") });
-    }
-    let scheduled = condition(pod, "PodScheduled").filter(|condition| condition["reason"] == "Unschedulable")?;
-    let message = scheduled["message"].as_str().unwrap_or_default();
-    Some(Health::Stuck { why: format!("pod {name} fits on no node: {message}") })
-}
-
-/// What is to be shown of an object that is not healthy.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Story {
-    /// The last warnings, the newest last.
-    pub events: Vec<String>,
-    /// `pod/container` and the last lines that it wrote.
-    pub logs: Vec<(String, String)>,
-}
-
-impl Cluster {
-    /// How the object stands now.
-    ///
-    /// # Errors
-    /// When it cannot be asked.
-    pub async fn health(&self, id: &ObjectId, namespace: &str) -> Result<Health, ClusterError> {
-        let Some(object) = self.get(id, namespace).await? else {
-            return Ok(Health::Failed { why: "it is not there any more".into() });
-        };
-        let health = judge(&object);
-        if let Health::Waiting { .. } = health {
-            if id.kind == "PersistentVolumeClaim" && self.waits_for_a_pod(&object).await {
-                return Ok(Health::Healthy);
-            }
-            let pods = self.pods_of(&object, id, namespace).await?;
-            if let Some(trouble) = pods.iter().find_map(trouble) {
-                return Ok(trouble);
-            }
-        }
-        Ok(health)
-    }
-
-    /// A claim whose class binds at its first pod, and which no pod has. Where the class may not be read it is waited for.
-    async fn waits_for_a_pod(&self, claim: &Value) -> bool {
-        let Some(class) = claim["spec"]["storageClassName"].as_str() else { return false };
-        let chosen = !claim["metadata"]["annotations"]["volume.kubernetes.io/selected-node"].is_null();
-        let id = ObjectId {
-            api_version: "storage.k8s.io/v1".into(),
-            kind: "StorageClass".into(),
-            namespace: None,
-            name: class.into(),
-        };
-        let class = self.get(&id, "").await.ok().flatten().unwrap_or_default();
-        !chosen && class["volumeBindingMode"] == "WaitForFirstConsumer"
-    }
-
-    /// The pods that a workload's selector finds.
-    async fn pods_of(&self, object: &Value, id: &ObjectId, namespace: &str) -> Result<Vec<Value>, ClusterError> {
-        let Some(labels) = object["spec"]["selector"]["matchLabels"].as_object() else { return Ok(Vec::new()) };
-        let labels: Vec<String> =
-            labels.iter().map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default())).collect();
-        let pods = self.pods(id, namespace).await?;
-        let found = pods.list(&ListParams::default().labels(&labels.join(","))).await;
-        let found = found.map_err(|error| ClusterError::of(error, Doing::Read, id))?;
-        Ok(found.into_iter().map(|pod| serde_json::to_value(pod).expect("what came as JSON is JSON")).collect())
-    }
-
-    async fn pods(&self, id: &ObjectId, namespace: &str) -> Result<Api<DynamicObject>, ClusterError> {
-        let namespace = id.namespace.clone().unwrap_or_else(|| namespace.to_owned());
-        let pod =
-            ObjectId { api_version: "v1".into(), kind: "Pod".into(), namespace: Some(namespace), name: String::new() };
-        self.api(&pod, "").await
-    }
-
-    /// The object's last warnings, and what its unhappy pods wrote last; empty where that cannot be asked: it explains a
-    /// failure and must not hide it.
-    pub async fn story(&self, id: &ObjectId, namespace: &str) -> Story {
-        let Ok(Some(object)) = self.get(id, namespace).await else { return Story::default() };
-        let pods = self.pods_of(&object, id, namespace).await.unwrap_or_default();
-        let mut story = Story { events: self.warnings(id, &pods, namespace).await, logs: Vec::new() };
-        let own = id.namespace.as_deref().unwrap_or(namespace);
-        let api: Api<k8s_openapi::api::core::v1::Pod> = Api::namespaced(self.client.clone(), own);
-        for pod in pods.iter().filter(|pod| !matches!(self::pod(pod), Health::Healthy)).take(2) {
-            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-            for container in pod["spec"]["containers"].as_array().into_iter().flatten() {
-                let container = container["name"].as_str().unwrap_or_default();
-                for previous in [false, true] {
-                    let parameters = LogParams {
-                        container: Some(container.to_owned()),
-                        tail_lines: Some(LOG_LINES),
-                        previous,
-                        ..LogParams::default()
-                    };
-                    let text = api.logs(name, &parameters).await.unwrap_or_default();
-                    if !text.trim().is_empty() {
-                        story.logs.push((format!("{name}/{container}"), text));
-                        break;
-                    }
-                }
-            }
-        }
-        story
-    }
-
-    async fn warnings(&self, id: &ObjectId, pods: &[Value], namespace: &str) -> Vec<String> {
-        let own = id.namespace.as_deref().unwrap_or(namespace);
-        let api: Api<k8s_openapi::api::core::v1::Event> = Api::namespaced(self.client.clone(), own);
-        let Ok(all) = api.list(&ListParams::default().fields("type=Warning")).await else { return Vec::new() };
-        let names: Vec<&str> = pods.iter().filter_map(|pod| pod["metadata"]["name"].as_str()).collect();
-        let concerns = |event: &k8s_openapi::api::core::v1::Event| {
-            event.involved_object.name.as_deref().is_some_and(|name| name == id.name || names.contains(&name))
-        };
-        let mut found: Vec<_> = all.into_iter().filter(concerns).collect();
-        found.sort_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0));
-        let mut said: Vec<String> = found
-            .iter()
-            .map(|event| {
-                format!(
-                    "{} {}: {}",
-                    event.involved_object.name.as_deref().unwrap_or_default(),
-                    event.reason.as_deref().unwrap_or_default(),
-                    event.message.as_deref().unwrap_or_default()
-                )
-            })
-            .collect();
-        said.dedup();
-        said.split_off(said.len().saturating_sub(5))
-    }
 }
 
 #[cfg(test)]

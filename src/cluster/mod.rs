@@ -7,6 +7,7 @@ mod diff;
 mod error;
 mod health;
 mod manifest;
+mod refusal;
 mod releases;
 pub mod run;
 pub mod status;
