@@ -59,11 +59,8 @@ impl Cluster {
     pub fn acting_as(&self, namespace: &str, service_account: &str) -> Result<Self, ClusterError> {
         let mut config = self.config.clone();
         config.auth_info.impersonate = Some(format!("system:serviceaccount:{namespace}:{service_account}"));
-        config.auth_info.impersonate_groups = Some(vec![
-            "system:serviceaccounts".into(),
-            format!("system:serviceaccounts:{namespace}"),
-            "system:authenticated".into(),
-        ]);
+        // Its groups follow from the account; asking for them would need the right to act as groups, everywhere.
+        config.auth_info.impersonate_groups = None;
         Ok(Self { known: self.known.clone(), asking: self.asking.clone(), ..Self::of(config)? })
     }
 

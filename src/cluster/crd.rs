@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn the_committed_definitions_are_those_of_the_types() {
         let committed = include_str!("../../deploy/drydock/crds.yaml");
-        assert!(committed == yaml(&all()), "they differ: drydock manifests > deploy/drydock/crds.yaml");
+        assert!(committed == yaml(&all()), "they differ: drydock manifests --crds > deploy/drydock/crds.yaml");
     }
 
     /// `tests/cluster/smoke` gives the same documents to an API server.

@@ -6,6 +6,7 @@ pub mod crd;
 mod diff;
 mod error;
 mod health;
+pub mod install;
 mod manifest;
 mod refusal;
 mod releases;
