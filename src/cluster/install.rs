@@ -104,9 +104,7 @@ fn binding(kind: &str, role: &str, name: &str, namespace: Option<&str>) -> Value
 }
 
 fn deployment(image: &str) -> Value {
-    let probe = |path: &str, period: u32| {
-        json!({"httpGet": {"path": path, "port": "http"}, "periodSeconds": period, "timeoutSeconds": 5})
-    };
+    let probe = |path: &str, period: u32| json!({"httpGet": {"path": path, "port": "http"}, "periodSeconds": period, "timeoutSeconds": 5});
     let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
@@ -181,7 +179,8 @@ mod tests {
     fn no_right_is_a_wildcard_and_secrets_are_a_namespaces_own_to_grant() {
         let all = [installation(IMAGE), of_stack("shop", "shop", "shop-deployer")].concat();
         let rules = |object: &Value| object["rules"].as_array().cloned().unwrap_or_default();
-        for (kind, rule) in all.iter().flat_map(|object| rules(object).into_iter().map(|rule| (&object["kind"], rule))) {
+        for (kind, rule) in all.iter().flat_map(|object| rules(object).into_iter().map(|rule| (&object["kind"], rule)))
+        {
             assert!(!rule.to_string().contains('*'), "{rule}");
             let said = rule["resources"].to_string();
             if kind == "ClusterRole" {
