@@ -10,6 +10,7 @@ pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod context;
+pub mod controller;
 pub mod daemon;
 pub mod data;
 pub mod deploy;

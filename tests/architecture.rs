@@ -10,6 +10,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "cli",
         &[
             "cluster",
+            "controller",
             "deploy",
             "daemon",
             "schedule",
@@ -27,6 +28,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "repository",
             "storage",
         ],
+    ),
+    (
+        "controller",
+        &["cluster", "daemon", "deploy", "maintain", "operation", "run", "point", "repository"],
     ),
     ("status", &["schedule", "drill", "run", "point", "evidence", "storage"]),
     (

@@ -55,6 +55,7 @@ fn whence(source: &SecretSource) -> String {
         SecretSource::FromFile(path) => format!("the file {}", path.display()),
         SecretSource::FromEnv(name) => format!("the environment variable {name}"),
         SecretSource::FromSecret(key) => format!("the Secret {}", key.name),
+        SecretSource::Known(_) => "the cluster".to_owned(),
     }
 }
 

@@ -129,6 +129,7 @@ impl Session {
 
 fn tell(screen: &Screen, mode: Mode, said: &Said) {
     let line = match said {
+        Said::Moved { .. } => return,
         Said::Expects(_) if mode == Mode::None => return,
         Said::Expects(forecast) if mode == Mode::Json => {
             serde_json::json!({"event": "estimate", "estimate": forecast}).to_string()

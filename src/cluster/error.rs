@@ -48,6 +48,8 @@ pub enum ClusterError {
     Unauthenticated { doing: Doing, id: Box<ObjectId>, message: String },
     #[error("cannot {} {id}: {message}", doing.word())]
     Busy { doing: Doing, id: Box<ObjectId>, message: String },
+    #[error("the {id} is needed: {why}")]
+    NoSecret { id: Box<ObjectId>, why: String },
     #[error("{id}: what is stored there cannot be used: {reason}")]
     Damaged { id: Box<ObjectId>, reason: String },
     #[error("cannot {} {id}", doing.word())]
@@ -102,6 +104,7 @@ impl Failure for ClusterError {
             }
             Self::Damaged { .. } => Category::Integrity,
             Self::Config { .. }
+            | Self::NoSecret { .. }
             | Self::Forbidden { .. }
             | Self::Unauthenticated { .. }
             | Self::Conflict { .. }
@@ -129,6 +132,7 @@ impl Failure for ClusterError {
                 id.kind
             ),
             Self::Invalid { id, message } => refusal::remedy(id, message),
+            Self::NoSecret { .. } => "make it; the Stack's `fromSecret` names Secret and key".into(),
             Self::Namespace { .. } => "put the Namespace into an earlier phase, or wait until it is gone".into(),
             Self::Webhook { message, .. } => format!(
                 "the webhook {} decides what may be in this cluster: give the object what it asks for",

@@ -67,7 +67,8 @@ fn cluster_role() -> Value {
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
         "metadata": {"name": NAME, "labels": labels()},
         "rules": [
-            rule(GROUP, &["stacks", "runs"], &["list", "watch"]),
+            rule(GROUP, &["stacks"], &["get", "list", "watch"]),
+            rule(GROUP, &["runs"], &["list", "watch"]),
             // A Stack that was changed is deployed again by a Run of its own.
             rule(GROUP, &["runs"], &["create"]),
             rule(GROUP, &["stacks/status", "runs/status"], &["patch"]),
@@ -75,6 +76,7 @@ fn cluster_role() -> Value {
             // Whether anything with data in it is in no recovery point (`Protected`).
             rule("", &["persistentvolumeclaims"], &["list", "watch"]),
             rule("apps", &["deployments", "statefulsets"], &["list", "watch"]),
+            rule("", &["services"], &["list"]),
         ],
     })
 }
@@ -105,7 +107,6 @@ fn binding(kind: &str, role: &str, name: &str, namespace: Option<&str>) -> Value
 
 fn deployment(image: &str) -> Value {
     let probe = |path: &str, period: u32| json!({"httpGet": {"path": path, "port": "http"}, "periodSeconds": period, "timeoutSeconds": 5});
-    let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": NAME, "namespace": NAME, "labels": labels()},
@@ -125,11 +126,7 @@ fn deployment(image: &str) -> Value {
                         "name": NAME,
                         "image": image,
                         "args": ["daemon", "--listen", format!("0.0.0.0:{PORT}"), "--log-format", "json"],
-                        "env": [
-                            {"name": "DRYDOCK_IMAGE", "value": image},
-                            field("POD_NAME", "metadata.name"),
-                            field("POD_NAMESPACE", "metadata.namespace"),
-                        ],
+                        "env": [{"name": "DRYDOCK_IMAGE", "value": image}],
                         "ports": [{"name": "http", "containerPort": PORT}],
                         "livenessProbe": probe("/healthz", 20),
                         "readinessProbe": probe("/readyz", 10),

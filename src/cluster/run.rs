@@ -35,4 +35,14 @@ pub struct Deploy {
     /// Only this phase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Name>,
+    /// How long a phase may take to become healthy; 600 where it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86400))]
+    pub wait_seconds: Option<u64>,
+    /// Fields that somebody else manages are taken over.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force_conflicts: bool,
+    /// Claims and whatever else may hold data go as well, where they left the release.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub prune_data: bool,
 }

@@ -16,6 +16,9 @@ pub struct StackStatus {
     pub conditions: Vec<Condition>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<ReleaseStatus>,
+    /// The id of the repository in which the journals of its runs are: one that is gone is never made anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
 }
 
 /// The release that is deployed, or being deployed.
@@ -84,4 +87,32 @@ pub struct RunStatus {
     /// What went wrong, and what to type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// Of what went wrong, as in the command line's JSON: `usage`, `unavailable` …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    /// Its journal's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal: Option<String>,
+    /// The release that it made live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<i64>,
+    /// The digest of the release that it deploys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Those that it has begun.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<PhaseStatus>,
+}
+
+/// One phase of a deploy.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PhaseStatus {
+    pub name: String,
+    pub created: i64,
+    pub changed: i64,
+    pub unchanged: i64,
+    /// From its first object applied to all of it healthy; none while it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<i64>,
 }

@@ -43,14 +43,12 @@ use tokio_util::sync::CancellationToken;
 
 use board::Board;
 use book::Book;
-use health::Health;
 use home::Opened;
 use http::Window;
 use operations::Operations;
 use parts::Parts;
 use reload::Reload;
 use scheduler::Scheduler;
-use signals::Signals;
 use tell::Teller;
 use view::Lookout;
 
@@ -61,6 +59,9 @@ use crate::status::Known;
 
 pub use documents::Sources;
 pub use error::DaemonError;
+pub use health::Health;
+pub use http::{Probes, serve};
+pub use signals::Signals;
 pub use since::{Since, SinceError, read as read_since};
 
 /// What the daemon is told at its start.
@@ -201,7 +202,11 @@ pub async fn run(options: Options, forms: Forms, cx: Context) -> Result<(), Daem
     parts.until_over().await
 }
 
-async fn listen(address: Option<SocketAddr>) -> Result<Option<TcpListener>, DaemonError> {
+/// Nowhere without an address.
+///
+/// # Errors
+/// When the address cannot be had.
+pub async fn listen(address: Option<SocketAddr>) -> Result<Option<TcpListener>, DaemonError> {
     let Some(address) = address else { return Ok(None) };
     let failed = |source| DaemonError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;

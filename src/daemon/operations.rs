@@ -45,6 +45,7 @@ impl Leader for Operations {
                 waits(false);
             }
             Said::TookUp(_) | Said::Expects(_) => waits(false),
+            Said::Moved { .. } => {}
         };
         let led = apart(move || async move { operation::lead(&home, order, &stop, &cx, &say).await }).await?;
         ending(led, &wanted.run)

@@ -8,6 +8,7 @@ mod others;
 mod plan;
 mod read;
 mod release;
+mod rephase;
 mod stray;
 mod work;
 
@@ -17,6 +18,7 @@ pub use others::leave_to_them;
 pub use plan::{Stage, Told, phases};
 pub use read::{read_folder, read_stream};
 pub use release::{Release, ReleasePhase};
+pub use rephase::rephased;
 pub use stray::problems;
 pub use work::{Deployed, PhaseDone, Trouble, Work, acting};
 

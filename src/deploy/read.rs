@@ -13,6 +13,8 @@ use crate::stack::{Stack, documents};
 
 /// An object of a stream says with this which phase it belongs to.
 pub const PHASE: &str = "drydock.dev/phase";
+/// Where objects of a stream come from.
+pub const STREAM: &str = "(standard input)";
 /// The only phase of a stack that names none.
 pub const ONLY_PHASE: &str = "all";
 
@@ -57,7 +59,7 @@ pub fn read_folder(stack: &Stack, folder: &Path) -> Result<Release, DeployError>
 /// As [`read_folder`].
 pub fn read_stream(stack: &Stack, text: &str) -> Result<Release, DeployError> {
     let (mut manifests, mut problems) = (Vec::new(), Vec::new());
-    let stream = Path::new("(standard input)");
+    let stream = Path::new(STREAM);
     parse(stream, text, &mut manifests, &mut problems);
     let mut phases: Vec<ReleasePhase> = match stack.spec.phases.as_slice() {
         [] => vec![ReleasePhase { name: ONLY_PHASE.to_owned(), manifests: Vec::new() }],
@@ -85,7 +87,7 @@ pub fn read_stream(stack: &Stack, text: &str) -> Result<Release, DeployError> {
     finish(phases, problems, stream)
 }
 
-fn phase_of(stack: &Stack, id: &ObjectId, phases: usize) -> usize {
+pub(super) fn phase_of(stack: &Stack, id: &ObjectId, phases: usize) -> usize {
     let of_component = stack.spec.phases.iter().position(|phase| {
         phase.components.iter().any(|component| component.workload == format!("{}/{}", id.kind, id.name))
     });

@@ -41,6 +41,11 @@ pub enum Said {
     TookUp(TakenUp),
     /// How much there is to do.
     Expects(Forecast),
+    /// The run as its journal tells it by now: after every entry.
+    Moved {
+        run: RunId,
+        state: Box<State>,
+    },
 }
 
 /// A run that was led as far as it goes here.
@@ -163,7 +168,7 @@ async fn under(
     let state = State::begin(&accepted).map_err(|reason| RunError::Damaged { run: order.run.to_string(), reason })?;
     let work = work::of(home, &order.run, &state.plan, how)?;
     let _heard = cancel::watch(&home.store, &order.run, stop);
-    let led = go_on(home, lease, journal, state, work, stop, cx, Found::Resume).await?;
+    let led = go_on(home, lease, journal, state, work, stop, cx, (Found::Resume, say)).await?;
     Ok(Led { former: taken, ..led })
 }
 
@@ -177,12 +182,13 @@ pub(super) async fn go_on(
     work: Box<dyn work::Work + '_>,
     stop: &Stop,
     cx: &Context,
-    found: Found,
+    (found, say): (Found, &dyn Fn(Said)),
 ) -> Result<Led, OperationError> {
     let run = journal.run().clone();
+    let hears = |state: &State| say(Said::Moved { run: run.clone(), state: Box::new(state.clone()) });
     let span = tracing::info_span!("run", %run, stack = %home.stack.name);
     let led = async {
-        let engine = Engine::new(journal, state, work.as_ref(), stop, cx);
+        let engine = Engine::new(journal, state, work.as_ref(), stop, cx).heard_by(&hears);
         engine.adopt(lease.holder(), lease.token()).await?;
         match found {
             Found::Resume => engine.finish().await,

@@ -104,7 +104,7 @@ pub(super) async fn taken_up(
     (how.say)(Said::TakesUp { run: id.clone(), operation: state.plan.operation.clone(), found });
     let work = work::of(home, &id, &state.plan, *how)?;
     let _heard = cancel::watch(&home.store, &id, stop);
-    let led = go_on(home, lease, journal, state, work, stop, cx, found).await?;
+    let led = go_on(home, lease, journal, state, work, stop, cx, (found, how.say)).await?;
     (how.say)(Said::TookUp(TakenUp::of(&led)));
     Ok(Some(led))
 }

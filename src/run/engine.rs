@@ -41,6 +41,8 @@ pub struct Engine<'a> {
     undo_cx: Context,
     stop: Stop,
     error: Mutex<Option<StepError>>,
+    /// Hears of the run after every entry.
+    hears: Option<&'a dyn Fn(&State)>,
 }
 
 /// What keeps a step from going on.
@@ -80,12 +82,20 @@ struct Log {
 }
 
 impl Log {
-    async fn append(&mut self, event: Event, cx: &Context) -> Result<(), RunError> {
+    async fn append(
+        &mut self,
+        event: Event,
+        cx: &Context,
+        hears: Option<&dyn Fn(&State)>,
+    ) -> Result<(), RunError> {
         let entry = Entry::new(self.state.next, cx.clock.now(), event);
         let refused = |reason| RunError::Damaged { run: self.journal.run().to_string(), reason };
         self.state.admit(&entry).map_err(refused)?;
         self.journal.append(&entry).await?;
         self.state.follow(&entry); // only what is stored is so
+        if let Some(hears) = hears {
+            hears(&self.state);
+        }
         Ok(())
     }
 }
@@ -96,7 +106,13 @@ impl<'a> Engine<'a> {
     pub fn new(journal: Box<dyn Journal>, state: State, steps: &'a dyn Steps, stop: &Stop, cx: &'a Context) -> Self {
         let undo_cx = Context { cancel: stop.lost().clone(), ..cx.clone() };
         let log = Mutex::new(Log { journal, state });
-        Self { log, steps, cx, undo_cx, stop: stop.clone(), error: Mutex::new(None) }
+        Self { log, steps, cx, undo_cx, stop: stop.clone(), error: Mutex::new(None), hears: None }
+    }
+
+    /// Has `hears` told of the run after every entry that is stored.
+    #[must_use]
+    pub fn heard_by(self, hears: &'a dyn Fn(&State)) -> Self {
+        Self { hears: Some(hears), ..self }
     }
 
     /// Writes that this process is at it now.
@@ -205,7 +221,7 @@ impl<'a> Engine<'a> {
         if log.state.abandoned.is_some() {
             return Ok(());
         }
-        log.append(Event::Abandoned { by: by.to_owned() }, self.cx).await
+        log.append(Event::Abandoned { by: by.to_owned() }, self.cx, self.hears).await
     }
 
     async fn lost(&self) -> RunError {
@@ -213,7 +229,7 @@ impl<'a> Engine<'a> {
     }
 
     async fn record(&self, event: Event) -> Result<(), RunError> {
-        self.log.lock().await.append(event, self.cx).await
+        self.log.lock().await.append(event, self.cx, self.hears).await
     }
 
     /// Brings one step as far as it comes.

@@ -39,7 +39,7 @@ pub use outline::Place;
 pub use problem::{DocumentError, Problem, nearest};
 pub use read_data::{InvalidReadData, ReadData};
 pub use repository::{Limits, Location, RepositorySpec, S3Spec};
-pub use secret::{Secret, SecretError, SecretKeyRef, SecretSource};
+pub use secret::{Known, Secret, SecretError, SecretKeyRef, SecretSource};
 pub use size::ByteSize;
 pub use spec::{
     Component, EvidenceSpec, Migration, Objectives, Phase, Reference, ReferencePair, Retention, Spec, Unprotected,

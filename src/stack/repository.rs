@@ -24,6 +24,16 @@ pub struct RepositorySpec {
     pub limits: Limits,
 }
 
+impl RepositorySpec {
+    /// All secrets by which it is reached.
+    pub fn secrets_mut(&mut self) -> impl Iterator<Item = &mut SecretSource> {
+        let s3 = self.s3.iter_mut().flat_map(|s3| {
+            [&mut s3.access_key_id, &mut s3.secret_access_key, &mut s3.session_token].into_iter().flatten()
+        });
+        std::iter::once(&mut self.password).chain(s3)
+    }
+}
+
 /// A folder of this machine, or a prefix of a bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]

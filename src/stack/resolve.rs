@@ -17,11 +17,9 @@ pub fn paths(spec: &mut Spec, folder: &Path) {
     if let Location::Folder(path) = &mut repository.location {
         at(path);
     }
-    secret(&mut repository.password);
+    repository.secrets_mut().for_each(secret);
     if let Some(s3) = &mut repository.s3 {
         s3.ca_file.iter_mut().for_each(at);
-        let secrets = [&mut s3.access_key_id, &mut s3.secret_access_key, &mut s3.session_token];
-        secrets.into_iter().flatten().for_each(secret);
     }
     if let Some(evidence) = &mut spec.evidence {
         secret(&mut evidence.key);

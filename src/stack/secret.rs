@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use crate::failure::{Category, Failure};
@@ -18,7 +18,30 @@ pub enum SecretSource {
     FromEnv(String),
     /// A key of a Kubernetes Secret; needs a cluster.
     FromSecret(SecretKeyRef),
+    /// It was read already, from whatever the document says; no document can say this.
+    #[serde(skip)]
+    #[schemars(skip)]
+    Known(Known),
 }
+
+/// A secret that was read. Two are equal when their texts are; `Debug` prints none.
+#[derive(Debug, Clone)]
+pub struct Known(Secret);
+
+impl Known {
+    #[must_use]
+    pub fn new(secret: Secret) -> Self {
+        Self(secret)
+    }
+}
+
+impl PartialEq for Known {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.expose_secret() == other.0.expose_secret()
+    }
+}
+
+impl Eq for Known {}
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -77,6 +100,7 @@ impl SecretSource {
             Self::FromSecret(reference) => {
                 return Err(SecretError::NeedsCluster(format!("{}/{}", reference.name, reference.key)));
             }
+            Self::Known(secret) => (secret.0.expose_secret().to_owned(), "the cluster".to_owned()),
         };
         if text.is_empty() {
             return Err(SecretError::Empty(whence));

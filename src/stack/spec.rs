@@ -76,15 +76,18 @@ pub struct Objectives {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "has(self.path) != has(self.claim)",
-    "message": "exactly one of `path` and `claim` is expected",
+    "rule": "[has(self.path), has(self.claim), has(self.workload)].filter(said, said).size() == 1",
+    "message": "exactly one of `path`, `claim` and `workload` is expected",
 }]))]
 pub struct Unprotected {
-    /// Exactly one of `claim` and `path`.
+    /// Exactly one of `claim`, `path` and `workload`.
     #[serde(default)]
     pub claim: Option<Name>,
     #[serde(default)]
     pub path: Option<PathBuf>,
+    /// `StatefulSet/cache`, with its claims.
+    #[serde(default)]
+    pub workload: Option<String>,
     pub reason: String,
 }
 

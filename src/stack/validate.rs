@@ -105,7 +105,13 @@ fn port(port: u16, field: &str, found: &mut Vec<Found>) {
 fn unprotected(spec: &Spec, found: &mut Vec<Found>) {
     for (n, entry) in spec.unprotected.iter().enumerate() {
         let field = format!("spec.unprotected[{n}]");
-        one_of_two(("claim", entry.claim.is_some()), ("path", entry.path.is_some()), &field, found);
+        let said = [entry.claim.is_some(), entry.path.is_some(), entry.workload.is_some()];
+        if said.iter().filter(|said| **said).count() != 1 {
+            found.push((field.clone(), "expected exactly one of `claim`, `path` and `workload`".into()));
+        }
+        if entry.workload.as_ref().is_some_and(|workload| !workload.contains('/')) {
+            found.push((format!("{field}.workload"), "expected kind and name: `StatefulSet/cache`".into()));
+        }
         if entry.reason.trim().is_empty() {
             found.push((format!("{field}.reason"), "expected the reason why it is left out".into()));
         }

@@ -1,6 +1,7 @@
 //! The read-only window: health, metrics, JSON, pages. GET and HEAD alone; nothing that comes in changes anything. Bounded
 //! in connections, header size and time, because whoever can reach the port may be anybody on the machine.
 
+mod probes;
 mod reply;
 mod route;
 
@@ -8,7 +9,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::Request;
+use async_trait::async_trait;
+use hyper::{Method, Request, Uri};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -18,6 +20,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use probes::Probes;
 pub use reply::Reply;
 pub use route::Window;
 
@@ -30,8 +33,15 @@ const HEADER_BYTES: usize = 16 * 1024;
 /// What answers that are under way have for it when the daemon leaves.
 const LAST: Duration = Duration::from_secs(2);
 
+/// What is shown.
+#[async_trait]
+pub trait Answers: Send + Sync + 'static {
+    /// Never fails.
+    async fn answer(&self, method: &Method, uri: &Uri) -> Reply;
+}
+
 /// Serves until `gone`.
-pub async fn serve(listener: TcpListener, window: Arc<Window>, gone: &CancellationToken) {
+pub async fn serve(listener: TcpListener, window: Arc<impl Answers>, gone: &CancellationToken) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {

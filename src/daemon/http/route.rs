@@ -3,10 +3,11 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use hyper::{Method, StatusCode, Uri};
 use serde_json::json;
 
-use super::Reply;
+use super::{Answers, Reply};
 use crate::clock::Clock;
 use crate::daemon::board::Board;
 use crate::daemon::documents::{InForce, told};
@@ -33,9 +34,9 @@ pub struct Window {
     pub clock: Arc<dyn Clock>,
 }
 
-impl Window {
-    /// Answers; never fails.
-    pub async fn answer(&self, method: &Method, uri: &Uri) -> Reply {
+#[async_trait]
+impl Answers for Window {
+    async fn answer(&self, method: &Method, uri: &Uri) -> Reply {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return Reply::text(StatusCode::METHOD_NOT_ALLOWED, "this window is read-only: GET and HEAD");
         }
@@ -60,7 +61,9 @@ impl Window {
             },
         }
     }
+}
 
+impl Window {
     fn healthz(&self) -> Reply {
         let since = self.health.last_turn().as_secs();
         if self.health.is_alive() {
