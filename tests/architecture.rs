@@ -29,10 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "storage",
         ],
     ),
-    (
-        "controller",
-        &["cluster", "daemon", "deploy", "maintain", "operation", "run", "point", "repository"],
-    ),
+    ("controller", &["cluster", "daemon", "deploy", "maintain", "operation", "run", "point", "repository"]),
     ("status", &["schedule", "drill", "run", "point", "evidence", "storage"]),
     (
         "operation",

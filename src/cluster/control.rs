@@ -105,12 +105,13 @@ impl Cluster {
         let watched = Watched { stacks: stacks.store(), runs: runs.store(), touched: Arc::default() };
 
         let of_stack = watched.clone();
-        let runs = runs.watches_with(all(Kind::Stack), Kind::Stack.resource(), watcher::Config::default(), move |stack| {
-            let found = of_stack.runs(&stack.namespace().unwrap_or_default(), &stack.name_any());
-            let reference =
-                |run: &Seen| ObjectRef::new_with(&run.name, Kind::Run.resource()).within(&run.namespace);
-            found.iter().map(reference).collect::<Vec<_>>()
-        });
+        let runs =
+            runs.watches_with(all(Kind::Stack), Kind::Stack.resource(), watcher::Config::default(), move |stack| {
+                let found = of_stack.runs(&stack.namespace().unwrap_or_default(), &stack.name_any());
+                let reference =
+                    |run: &Seen| ObjectRef::new_with(&run.name, Kind::Run.resource()).within(&run.namespace);
+                found.iter().map(reference).collect::<Vec<_>>()
+            });
         let stacks = stacks.watches_with(all(Kind::Run), Kind::Run.resource(), watcher::Config::default(), |run| {
             let stack = run.data["spec"]["stack"].as_str()?;
             Some(ObjectRef::new_with(stack, Kind::Stack.resource()).within(run.metadata.namespace.as_deref()?))
@@ -120,16 +121,17 @@ impl Cluster {
         let stacks = self.touched_by::<Deployment>(stacks, &watched);
 
         let (of_stacks, of_runs) = make(watched);
-        tokio::join!(
-            lead(Kind::Stack, stacks, of_stacks, stop.clone()),
-            lead(Kind::Run, runs, of_runs, stop)
-        );
+        tokio::join!(lead(Kind::Stack, stacks, of_stacks, stop.clone()), lead(Kind::Run, runs, of_runs, stop));
     }
 
     fn touched_by<K>(&self, stacks: Controller<DynamicObject>, watched: &Watched) -> Controller<DynamicObject>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone + DeserializeOwned + Debug + Send + 'static,
+            + Clone
+            + DeserializeOwned
+            + Debug
+            + Send
+            + 'static,
     {
         let watched = watched.clone();
         let config = watcher::Config::default().page_size(PAGE);

@@ -169,11 +169,10 @@ impl Election {
                 if holder != Some(&self.holder) {
                     return Ok(false);
                 }
-                *lease = self.api.replace(&self.name, &PostParams::default(), &Lease {
-                    spec: lease.spec.clone(),
-                    ..found
-                })
-                .await?;
+                *lease = self
+                    .api
+                    .replace(&self.name, &PostParams::default(), &Lease { spec: lease.spec.clone(), ..found })
+                    .await?;
             }
             // Whoever removed it has let others begin.
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(false),
@@ -205,7 +204,8 @@ impl Leadership {
 
 /// Whether nobody acts by it any more: given back, or seen unchanged for as long as it lasts.
 fn is_free(spec: &LeaseSpec, unchanged: Duration) -> bool {
-    let lasts = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).map_or(LASTS, Duration::from_secs);
+    let lasts =
+        spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).map_or(LASTS, Duration::from_secs);
     spec.holder_identity.as_deref().is_none_or(str::is_empty) || unchanged >= lasts
 }
 

@@ -57,11 +57,9 @@ pub fn of_runs(invalid: Option<&str>, newest: Option<Newest<'_>>, live: Option<&
             judged("Progressing", Some(true), "DeployWaits", said()),
             judged("Degraded", Some(newest.status.category.is_some()), "DeployWaits", said()),
         ],
-        _ => [
-            judged("Ready", None, "Deploying", said()),
-            judged("Progressing", Some(true), "Deploying", said()),
-            fine(),
-        ],
+        _ => {
+            [judged("Ready", None, "Deploying", said()), judged("Progressing", Some(true), "Deploying", said()), fine()]
+        }
     }
 }
 
@@ -86,7 +84,12 @@ pub fn protected(gaps: Result<&[String], &str>) -> Judged {
 
 /// With times: one moves only when its condition's status changes.
 #[must_use]
-pub fn timed(judged: impl IntoIterator<Item = Judged>, former: &StackStatus, generation: i64, now: Timestamp) -> Vec<Condition> {
+pub fn timed(
+    judged: impl IntoIterator<Item = Judged>,
+    former: &StackStatus,
+    generation: i64,
+    now: Timestamp,
+) -> Vec<Condition> {
     let condition = |judged: Judged| {
         let status = match judged.is {
             Some(true) => "True",
@@ -99,8 +102,10 @@ pub fn timed(judged: impl IntoIterator<Item = Judged>, former: &StackStatus, gen
             status: status.to_owned(),
             reason: judged.reason.to_owned(),
             message: judged.message,
-            last_transition_time: same
-                .map_or_else(|| now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(), |same| same.last_transition_time.clone()),
+            last_transition_time: same.map_or_else(
+                || now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+                |same| same.last_transition_time.clone(),
+            ),
             observed_generation: Some(generation),
         }
     };
@@ -172,7 +177,10 @@ mod tests {
         assert_eq!(second[0].last_transition_time, first[0].last_transition_time);
         assert_eq!((second[0].reason.as_str(), second[0].observed_generation), ("Other", Some(2)));
         let third = timed([judged(None, "Deploying")], &former, 2, at(300));
-        assert_eq!((third[0].status.as_str(), third[0].last_transition_time.as_str()), ("Unknown", "1970-01-01T00:05:00Z"));
+        assert_eq!(
+            (third[0].status.as_str(), third[0].last_transition_time.as_str()),
+            ("Unknown", "1970-01-01T00:05:00Z")
+        );
     }
 
     #[test]
@@ -180,7 +188,11 @@ mod tests {
         let gaps: Vec<String> = (0..12).map(|n| format!("PersistentVolumeClaim web/c{n}")).collect();
         let judged = protected(Ok(&gaps));
         assert_eq!((judged.is, judged.reason), (Some(false), "Gaps"));
-        assert!(judged.message.contains("web/c0, ") && judged.message.contains("web/c9 and 2 more; add"), "{}", judged.message);
+        assert!(
+            judged.message.contains("web/c0, ") && judged.message.contains("web/c9 and 2 more; add"),
+            "{}",
+            judged.message
+        );
         assert_eq!(protected(Ok(&[])).is, Some(true));
         assert_eq!(protected(Err("not allowed")).is, None);
     }

@@ -37,7 +37,7 @@ pub enum ControllerError {
     #[error(transparent)]
     Deploy(#[from] DeployError),
     #[error(transparent)]
-    Operation(#[from] OperationError),
+    Operation(Box<OperationError>),
     #[error(transparent)]
     Run(#[from] RunError),
     #[error("a defect of drydock: {0}")]
@@ -50,13 +50,21 @@ pub enum ControllerError {
     Ended,
 }
 
+impl From<OperationError> for ControllerError {
+    fn from(error: OperationError) -> Self {
+        Self::Operation(Box::new(error))
+    }
+}
+
 impl ControllerError {
     /// Whether it is a matter of time or of another object that is still to come: who asked waits.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         let comes_later = matches!(self, Self::NoStack { .. } | Self::Cluster(ClusterError::NoSecret { .. }));
-        let passes =
-            matches!(self.category(), Category::Unavailable | Category::Locked | Category::Interrupted | Category::LeaseLost);
+        let passes = matches!(
+            self.category(),
+            Category::Unavailable | Category::Locked | Category::Interrupted | Category::LeaseLost
+        );
         comes_later || passes
     }
 }
@@ -111,7 +119,8 @@ impl Failure for ControllerError {
 
 /// The failure as one text: message, causes, and the next move with the stack's own words in place of `-f FILE`.
 pub fn told(error: &impl Failure, stack: &str, namespace: &str) -> String {
-    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source()).map(ToString::to_string);
+    let causes =
+        std::iter::successors(std::error::Error::source(error), |cause| cause.source()).map(ToString::to_string);
     let mut parts: Vec<String> = std::iter::once(error.to_string()).chain(causes).collect();
     parts.dedup_by(|later, earlier| earlier.contains(later.as_str()));
     with_hint(parts.join(": "), error.hint().as_deref(), stack, namespace)

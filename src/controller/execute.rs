@@ -89,12 +89,7 @@ fn left(led: operation::Led) -> LeftAt {
 }
 
 /// What the Run names, in the phases that the Stack says now.
-async fn release(
-    shared: &Shared,
-    home: &Home,
-    namespace: &str,
-    deploy: &Deploy,
-) -> Result<Release, ControllerError> {
+async fn release(shared: &Shared, home: &Home, namespace: &str, deploy: &Deploy) -> Result<Release, ControllerError> {
     refuse_migrations(home)?;
     let releases = shared.own.releases(namespace, home.stack.name.as_str());
     let digest = match deploy.release.as_deref() {

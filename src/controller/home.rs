@@ -2,8 +2,8 @@
 //! say what was done already.
 
 use super::{ControllerError, Shared};
-use crate::cluster::{Kind, Seen};
 use crate::cluster::status::StackStatus;
+use crate::cluster::{Kind, Seen};
 use crate::context::Context;
 use crate::failure::{Category, Failure};
 use crate::maintain::init::init;

@@ -106,10 +106,8 @@ pub async fn run(options: Options, cx: Context) -> Result<(), ControllerError> {
         lost: leadership.lost.clone(),
     });
     let of = shared.clone();
-    let work = own.control(
-        |watched| (Stacks::new(of.clone(), watched.clone()), Runs::new(of, watched)),
-        shared.stop.clone(),
-    );
+    let work =
+        own.control(|watched| (Stacks::new(of.clone(), watched.clone()), Runs::new(of, watched)), shared.stop.clone());
     tokio::pin!(work);
     tokio::select! {
         () = &mut work => return Err(ControllerError::Ended),

@@ -6,7 +6,17 @@ use crate::stack::{DataKind, Spec};
 /// What an image's last name part holds when it is a server of these; what stands beside one is none.
 const SERVERS: [&str; 8] = ["postgres", "postgis", "pgvector", "timescale", "redis", "valkey", "keydb", "dragonfly"];
 const BESIDE: [&str; 12] = [
-    "exporter", "bouncer", "pgpool", "admin", "commander", "insight", "backup", "operator", "postgrest", "proxy", "sentinel",
+    "exporter",
+    "bouncer",
+    "pgpool",
+    "admin",
+    "commander",
+    "insight",
+    "backup",
+    "operator",
+    "postgrest",
+    "proxy",
+    "sentinel",
     "graphile",
 ];
 
@@ -25,7 +35,8 @@ pub fn gaps(spec: &Spec, found: &[Holdings]) -> Vec<String> {
         }
         for claim in &holdings.claims {
             let by_workload = covered.iter().any(|workload| uses(workload, claim));
-            if !by_workload && !(own && is_named(spec, claim)) {
+            let by_document = own && is_named(spec, claim);
+            if !by_workload && !by_document {
                 gaps.push(format!("PersistentVolumeClaim {}/{claim}", holdings.namespace));
             }
         }
@@ -65,7 +76,9 @@ fn leads_to(host: &str, workload: &Workload, holdings: &Holdings, own: bool) -> 
 
 fn uses(workload: &Workload, claim: &str) -> bool {
     let of_template = |prefix: &String| {
-        claim.strip_prefix(prefix.as_str()).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
+        claim
+            .strip_prefix(prefix.as_str())
+            .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
     };
     workload.claims.iter().any(|used| used == claim) || workload.templates.iter().any(of_template)
 }
@@ -115,7 +128,8 @@ mod tests {
             service: Some("db".into()),
             ..workload("StatefulSet", "db", "docker.io/bitnami/postgresql:16@sha256:ab")
         };
-        let web = Workload { claims: vec!["uploads".into()], ..workload("Deployment", "web", "example.com/redis/web:1") };
+        let web =
+            Workload { claims: vec!["uploads".into()], ..workload("Deployment", "web", "example.com/redis/web:1") };
         Holdings {
             namespace: "web".into(),
             claims: ["data-db-0", "data-db-backup", "uploads"].map(str::to_owned).into(),
@@ -125,7 +139,9 @@ mod tests {
                 web,
                 workload("Deployment", "metrics", "oliver006/redis_exporter:v1"),
             ],
-            services: [("db", "db"), ("cache", "cache")].map(|(name, app)| (name.to_owned(), [("app".to_owned(), app.to_owned())].into())).into(),
+            services: [("db", "db"), ("cache", "cache")]
+                .map(|(name, app)| (name.to_owned(), [("app".to_owned(), app.to_owned())].into()))
+                .into(),
         }
     }
 
@@ -147,7 +163,9 @@ mod tests {
     #[test]
     fn data_sets_and_what_is_left_out_on_purpose_are_no_gaps() {
         let data = |host: &str| {
-            format!("[{{name: db, postgres: {{host: {host}, database: shop, user: u}}}}, {{name: files, volume: {{claim: uploads}}}}]")
+            format!(
+                "[{{name: db, postgres: {{host: {host}, database: shop, user: u}}}}, {{name: files, volume: {{claim: uploads}}}}]"
+            )
         };
         let unprotected = "[{claim: data-db-backup, reason: old}, {workload: Deployment/cache, reason: a cache}]";
         for host in ["db", "db.web", "db.web.svc.cluster.local", "db-0.db", "db-0.db.web.svc"] {

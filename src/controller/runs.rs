@@ -98,7 +98,8 @@ impl Runs {
         let (says, mut heard) = watch::channel(Heard::default());
         let mut work = tokio::task::spawn_blocking({
             // A run stays on the thread that it began on.
-            let (shared, stack, seen, spec, run) = (self.shared.clone(), stack.clone(), seen.clone(), spec.clone(), run.clone());
+            let (shared, stack, seen, spec, run) =
+                (self.shared.clone(), stack.clone(), seen.clone(), spec.clone(), run.clone());
             let runtime = tokio::runtime::Handle::current();
             move || {
                 let say = |said| hear(&says, &run, said);
@@ -124,7 +125,11 @@ impl Runs {
         match done.unwrap_or_else(|panic| Err(ControllerError::Panic(panic.to_string()))) {
             Ok(LeftAt { state, stuck }) => {
                 // An end that could not be said is said later: the journal has it.
-                if told.moved(run, Box::new(state), stuck.as_deref()).await { Again::OnChange } else { Again::After(AGAIN) }
+                if told.moved(run, Box::new(state), stuck.as_deref()).await {
+                    Again::OnChange
+                } else {
+                    Again::After(AGAIN)
+                }
             }
             Err(error) => {
                 let now = heard.borrow().clone();

@@ -70,7 +70,9 @@ impl Reconciler for Stacks {
 
         let mut again = Again::OnChange;
         let (gaps, looked) = match (&parsed, known) {
-            (Err(_), known) => (known.map_or_else(|| Err("the Stack cannot be used".into()), |k| k.gaps), Instant::now()),
+            (Err(_), known) => {
+                (known.map_or_else(|| Err("the Stack cannot be used".into()), |k| k.gaps), Instant::now())
+            }
             (Ok(_), Some(known)) if known.generation == seen.generation && known.looked.elapsed() < LOOK => {
                 again = Again::After(LOOK - known.looked.elapsed());
                 (known.gaps, known.looked)
@@ -102,7 +104,8 @@ impl Reconciler for Stacks {
         let judged = of_runs(invalid.as_deref(), newest, live.as_ref());
         let protected = protected(gaps.as_deref().map_err(String::as_str));
         let release = live.map(|live| ReleaseStatus {
-            phase: under_way.and_then(|run| run.status.step.as_deref()?.split_once(':').map(|(_, phase)| phase.to_owned())),
+            phase: under_way
+                .and_then(|run| run.status.step.as_deref()?.split_once(':').map(|(_, phase)| phase.to_owned())),
             ..live
         });
         let status = StackStatus {
@@ -126,7 +129,8 @@ impl Reconciler for Stacks {
 
 impl Stacks {
     async fn gaps(&self, seen: &Seen, stack: &Stack) -> Result<Vec<String>, String> {
-        let namespaces = std::iter::once(seen.namespace.as_str()).chain(stack.spec.namespaces.iter().map(|name| name.as_str()));
+        let namespaces =
+            std::iter::once(seen.namespace.as_str()).chain(stack.spec.namespaces.iter().map(|name| name.as_str()));
         let mut found = Vec::new();
         for namespace in namespaces {
             found.push(self.shared.own.holdings(namespace).await.map_err(|error| error.to_string())?);
@@ -166,7 +170,8 @@ impl Stacks {
 
 /// The release that the newest successful run has made live.
 fn live(runs: &[Seen], statuses: &[RunStatus]) -> Option<ReleaseStatus> {
-    let (run, status) = runs.iter().zip(statuses).rfind(|(_, s)| s.standing.as_deref() == Some("succeeded") && s.release.is_some())?;
+    let (run, status) =
+        runs.iter().zip(statuses).rfind(|(_, s)| s.standing.as_deref() == Some("succeeded") && s.release.is_some())?;
     Some(ReleaseStatus {
         number: status.release?,
         digest: status.digest.clone()?,

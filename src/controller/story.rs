@@ -54,7 +54,12 @@ pub fn of(former: Option<&State>, now: &State, namespace: &str) -> Vec<Told> {
     match now.outcome.filter(|_| is_new) {
         Some(Outcome::Succeeded) => match output(now, "record").and_then(|output| output["release"].as_i64()) {
             Some(release) => tell(Severity::Normal, "ReleaseLive", "record", format!("release {release} is live")),
-            None => tell(Severity::Normal, "PhaseDeployed", "run", "the phase is deployed; the release stays what it was".into()),
+            None => tell(
+                Severity::Normal,
+                "PhaseDeployed",
+                "run",
+                "the phase is deployed; the release stays what it was".into(),
+            ),
         },
         Some(Outcome::Failed) => {
             let note = "what was applied stays: the next deploy, or a rollback, goes on from there";

@@ -30,9 +30,7 @@ pub fn of_journal(seen: &Seen, run: &RunId, state: &State, stuck: Option<&str>, 
     let failure = state.failure();
     let stack = state.plan.stack.as_str();
     let message = match (&state.abandoned, failure) {
-        (_, Some(failed)) => {
-            Some(with_hint(failed.message.clone(), failed.hint.as_deref(), stack, &seen.namespace))
-        }
+        (_, Some(failed)) => Some(with_hint(failed.message.clone(), failed.hint.as_deref(), stack, &seen.namespace)),
         (Some(by), None) => Some(format!("{by} ended it")),
         (None, None) => None,
     };
@@ -92,9 +90,9 @@ fn phases(state: &State, former: &RunStatus) -> Vec<PhaseStatus> {
         let healthy = state.steps.iter().find(|step| Deploys::of(&step.name) == Some(Deploys::Healthy(name)));
         let healthy = healthy.filter(|step| step.output.is_some());
         let known = former.phases.iter().find(|phase| phase.name == name).and_then(|phase| phase.took_ms);
-        let took = healthy.filter(|step| step.stage == Stage::Verified).and_then(|step| {
-            Some(step.changed?.duration_since(apply.begun?).as_millis())
-        });
+        let took = healthy
+            .filter(|step| step.stage == Stage::Verified)
+            .and_then(|step| Some(step.changed?.duration_since(apply.begun?).as_millis()));
         PhaseStatus {
             name: name.to_owned(),
             created: count("created"),
@@ -145,7 +143,11 @@ pub mod tests {
     pub fn after(events: Vec<Event>) -> State {
         let step = |name: &str| Phase {
             name: name.into(),
-            steps: vec![PlannedStep { name: name.into(), kind: StepKind::Reversible, parameters: json!({"digest": "d1"}) }],
+            steps: vec![PlannedStep {
+                name: name.into(),
+                kind: StepKind::Reversible,
+                parameters: json!({"digest": "d1"}),
+            }],
         };
         let steps = ["apply:data", "healthy:data", "apply:web", "healthy:web", "record"].map(step).to_vec();
         let plan = Plan::new("deploy", &"shop".parse().unwrap(), steps);

@@ -95,7 +95,10 @@ mod tests {
 
         let less = stack("[{name: data, manifests: [data/]}]");
         let said = rephased(release, &less).unwrap_err().to_string();
-        assert_eq!(said, "web/a.yaml:1: Pod web is in no phase of the Stack any more: deploy the release again from its files");
+        assert_eq!(
+            said,
+            "web/a.yaml:1: Pod web is in no phase of the Stack any more: deploy the release again from its files"
+        );
     }
 
     #[test]

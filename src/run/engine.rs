@@ -82,12 +82,7 @@ struct Log {
 }
 
 impl Log {
-    async fn append(
-        &mut self,
-        event: Event,
-        cx: &Context,
-        hears: Option<&dyn Fn(&State)>,
-    ) -> Result<(), RunError> {
+    async fn append(&mut self, event: Event, cx: &Context, hears: Option<&dyn Fn(&State)>) -> Result<(), RunError> {
         let entry = Entry::new(self.state.next, cx.clock.now(), event);
         let refused = |reason| RunError::Damaged { run: self.journal.run().to_string(), reason };
         self.state.admit(&entry).map_err(refused)?;
