@@ -2,6 +2,8 @@
 //! Kong's stand-in where Go can build it.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "migration/gate.rs"]
+mod gate;
 #[path = "migration/kong.rs"]
 mod kong;
 #[path = "migration/rails.rs"]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{ArgAction, Parser, Subcommand};
 
 use super::{
-    check, completions, daemon, deploy, doctor, drill, evidence, forget, init, key, manifests, output, points,
+    check, completions, daemon, deploy, doctor, drill, evidence, forget, gate, init, key, manifests, output, points,
     progress, prune, repair, restore, runs, schedules, snapshot, status, telemetry, unlock,
 };
 use crate::stack::duration;
@@ -130,4 +130,6 @@ pub enum Command {
     Daemon(daemon::Args),
     Manifests(manifests::Args),
     Completions(completions::Args),
+    #[command(hide = true)] // a deploy's Jobs call it, not people
+    Gate(gate::Args),
 }

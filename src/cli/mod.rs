@@ -23,6 +23,7 @@ mod doctor;
 mod drill;
 mod evidence;
 mod forget;
+mod gate;
 mod init;
 mod key;
 mod manifests;
@@ -135,6 +136,7 @@ async fn dispatch(command: Command, session: &Session) -> Done {
         Command::Schedules(args) => schedules::run(&args, session).await,
         Command::Daemon(args) => daemon::run(&args, session).await,
         Command::Manifests(args) => manifests::run(&args, session),
+        Command::Gate(args) => gate::run(&args, session).await,
         Command::Completions(args) => completions::run(&args, session),
     }
 }

@@ -7,6 +7,8 @@ mod story;
 
 use serde_json::Value;
 
+use crate::cluster::manifest::ObjectId;
+
 pub use pods::trouble;
 pub use story::Story;
 
@@ -66,6 +68,25 @@ pub fn judge(object: &Value) -> Health {
         }
         _ => Health::Healthy,
     }
+}
+
+/// Whether there is anything to wait for: other kinds are healthy by being there.
+#[must_use]
+pub fn may_be_unhealthy(id: &ObjectId) -> bool {
+    matches!(
+        id.kind.as_str(),
+        "Deployment"
+            | "StatefulSet"
+            | "DaemonSet"
+            | "Job"
+            | "Pod"
+            | "PersistentVolumeClaim"
+            | "Namespace"
+            | "CustomResourceDefinition"
+            | "HorizontalPodAutoscaler"
+            | "Ingress"
+            | "Service"
+    )
 }
 
 fn none(list: &Value) -> bool {

@@ -46,8 +46,8 @@ pub fn of_stack(stack: &str, namespace: &str, account: &str) -> Vec<Value> {
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
         "metadata": {"name": name, "namespace": namespace, "labels": labels()},
         "rules": [
-            // Releases are Secrets, whose names are made of their digests: RBAC cannot tell them from others.
-            rule("", &["secrets"], &["get", "list", "create", "delete"]),
+            // Releases are Secrets, and what was migrated is one, whose names are made of their digests: RBAC cannot tell them from others.
+            rule("", &["secrets"], &["get", "list", "create", "patch", "delete"]),
             {"apiGroups": [""], "resources": ["serviceaccounts"], "resourceNames": [account], "verbs": ["impersonate"]},
         ],
     });

@@ -60,6 +60,17 @@ impl ObjectId {
     }
 }
 
+impl ObjectId {
+    /// Group, kind, namespace and name: the same object whatever version its kind is asked for in. `namespace` is that of an
+    /// object that names none.
+    #[must_use]
+    pub fn identity(&self, namespace: &str) -> (String, String, String, String) {
+        let group = self.api_version.rsplit_once('/').map_or("", |(group, _)| group);
+        let namespace = self.namespace.as_deref().unwrap_or(namespace);
+        (group.to_owned(), self.kind.clone(), namespace.to_owned(), self.name.clone())
+    }
+}
+
 /// `Deployment kong/kong`, `Namespace papg`.
 impl fmt::Display for ObjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

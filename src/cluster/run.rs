@@ -45,4 +45,7 @@ pub struct Deploy {
     /// Claims and whatever else may hold data go as well, where they left the release.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub prune_data: bool,
+    /// Components may migrate data that is there already; a recovery point of it is taken before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub migrate: bool,
 }

@@ -16,6 +16,8 @@ use crate::run::{Left, Outcome, RunError, RunId, State, Stop};
 const WAIT: Duration = Duration::from_secs(600);
 /// As `drydock deploy --wait`.
 const HEALTHY: u64 = 600;
+/// After which a migration is ended, in seconds.
+const MIGRATION: u64 = 30 * 60;
 /// How `drydock releases` shows a digest, and the least of one that names a release.
 const DIGEST: usize = 64;
 
@@ -72,6 +74,11 @@ pub async fn execute(
         wait_seconds: deploy.wait_seconds.unwrap_or(HEALTHY),
         force: deploy.force_conflicts,
         prune_data: deploy.prune_data,
+        migrate: deploy.migrate,
+        migrate_seconds: MIGRATION,
+        image: std::env::var("DRYDOCK_IMAGE").ok(),
+        migrating: Vec::new(),
+        held: Vec::new(),
     };
     let phase = deploy.phase.as_ref().map(ToString::to_string);
     let request = Request::Deploy(Box::new(DeployRequest { release, told, phase }));
@@ -90,7 +97,6 @@ fn left(led: operation::Led) -> LeftAt {
 
 /// What the Run names, in the phases that the Stack says now.
 async fn release(shared: &Shared, home: &Home, namespace: &str, deploy: &Deploy) -> Result<Release, ControllerError> {
-    refuse_migrations(home)?;
     let releases = shared.own.releases(namespace, home.stack.name.as_str());
     let digest = match deploy.release.as_deref() {
         Some(digest) if digest.len() == DIGEST && digest.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
@@ -113,15 +119,6 @@ async fn release(shared: &Shared, home: &Home, namespace: &str, deploy: &Deploy)
     match problems(&release, namespace, &others) {
         found if found.is_empty() => Ok(release),
         problems => Err(DeployError::Invalid { problems }.into()),
-    }
-}
-
-/// A migration that is skipped silently would be found out by the application.
-fn refuse_migrations(home: &Home) -> Result<(), DeployError> {
-    let components = home.stack.spec.phases.iter().flat_map(|phase| &phase.components);
-    match components.filter(|component| component.migration.is_some()).map(|component| &component.name).next() {
-        Some(name) => Err(DeployError::Migration { component: name.to_string(), migration: "of this component" }),
-        None => Ok(()),
     }
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::cluster::{ClusterError, ObjectId, Origin};
 use crate::failure::{Category, Failure};
+use crate::migration::version::UnknownVersion;
+use crate::migration::{DeriveError, Version, paths};
 
 #[derive(Debug, thiserror::Error)]
 pub enum DeployError {
@@ -29,8 +31,35 @@ pub enum DeployError {
     NoRelease { number: u64 },
     #[error("no release of this stack was ever completed in this cluster")]
     NoReleases,
-    #[error("the component `{component}` has a migration (`{migration}`), which this version cannot run yet")]
-    Migration { component: String, migration: &'static str },
+    #[error("the component `{component}` has `migration: job`, which a deploy cannot run")]
+    NoAdapter { component: String },
+    #[error("the component `{component}` is {workload}, which is not in the phase `{phase}` of the release")]
+    NoWorkload { component: String, workload: String, phase: String },
+    #[error("the component `{component}`: {source}")]
+    Derive { component: String, source: DeriveError },
+    #[error("the component `{component}`: {source}")]
+    NoVersion { component: String, source: UnknownVersion },
+    #[error("the component `{component}`: {source}")]
+    Path { component: String, source: paths::Refused },
+    #[error("`{component}` goes from {from} to {to}, which migrates data that is there")]
+    NotTold { component: String, from: Version, to: Version },
+    #[error("`{component}` cannot go from {from} to {to} at once: {next} has to run between")]
+    Stop { component: String, from: Version, to: Version, next: Version },
+    #[error("no recovery point can be taken before `{component}` is migrated: it names no data sets")]
+    NoData { component: String },
+    #[error(
+        "the database of `{component}` is in use, and no deploy is on record that migrated it: what {version} would change was not agreed to"
+    )]
+    InUse { component: String, version: Version },
+    /// An adapter does not allow it.
+    #[error("`{component}`: {why}")]
+    Refused { component: String, why: Box<dyn Failure + Send + Sync> },
+    #[error("`{component}` cannot use its database yet: {reason}")]
+    Gate { component: String, reason: String, hint: Option<String>, may_pass: bool },
+    #[error("the migration of `{component}` did not do what it is for: `{command}` ended, and it is still to be done")]
+    NotDone { component: String, command: String },
+    #[error("`{component}` is still being migrated by {who}")]
+    Busy { component: String, who: String },
     #[error("what the plan tells the step `{step}` cannot be understood: {why}")]
     Parameters { step: String, why: String },
     #[error("the plan has a step `{step}`, which this program does not know")]
@@ -58,7 +87,24 @@ impl Failure for DeployError {
             | Self::NoPhase { .. }
             | Self::NoRelease { .. }
             | Self::NoReleases
-            | Self::Migration { .. } => Category::Usage,
+            | Self::NoAdapter { .. }
+            | Self::NoWorkload { .. }
+            | Self::NoVersion { .. }
+            | Self::NotTold { .. }
+            | Self::Stop { .. }
+            | Self::NoData { .. } => Category::Usage,
+            Self::InUse { .. } | Self::NotDone { .. } => Category::NeedsOperator,
+            Self::Derive { source, .. } => source.category(),
+            Self::Path { source, .. } => source.category(),
+            Self::Refused { why, .. } => why.category(),
+            Self::Gate { may_pass, .. } => {
+                if *may_pass {
+                    Category::Unavailable
+                } else {
+                    Category::Usage
+                }
+            }
+            Self::Busy { .. } => Category::Unavailable,
             Self::Object { source, .. } | Self::Cluster(source) => source.category(),
             Self::Unhealthy { .. } | Self::StillThere { .. } => Category::Unavailable,
             Self::Parameters { .. } | Self::UnknownStep { .. } => Category::NeedsOperator,
@@ -86,10 +132,29 @@ impl Failure for DeployError {
             Self::NoRelease { .. } => Some("`drydock releases -f FILE` lists those that are kept".into()),
             Self::NoReleases => Some("correct the manifests and deploy them".into()),
             Self::NoPhase { .. } => Some("the phases are those of `spec.phases`".into()),
-            Self::Migration { .. } => Some(
-                "take `migration` out of the component to deploy its manifests alone, and run the migration yourself"
+            Self::NoAdapter { .. } => Some(
+                "take `migration` out of the component and put the Job into an earlier phase: a phase is healthy when its \
+                 Jobs are complete"
                     .into(),
             ),
+            Self::NoWorkload { .. } => Some("a component's `workload` is `KIND/NAME` of an object in its phase".into()),
+            Self::Derive { source, .. } => source.hint(),
+            Self::NoVersion { .. } => Some("give the image a tag with all its numbers, such as `3.9.1`".into()),
+            Self::Path { source, .. } => source.hint(),
+            Self::NotTold { .. } => Some(
+                "`--migrate` takes a recovery point of its data sets and migrates; deploy the version that runs to change \
+                 only the manifests"
+                    .into(),
+            ),
+            Self::Stop { next, .. } => Some(format!("deploy the newest {next} with `--migrate` first")),
+            Self::NoData { component } => Some(format!(
+                "list the data sets that its migration changes under `data` of the component `{component}`"
+            )),
+            Self::InUse { .. } => Some("`--migrate` takes a recovery point of its data sets and migrates".into()),
+            Self::Refused { why, .. } => why.hint(),
+            Self::Gate { hint, .. } => hint.clone(),
+            Self::NotDone { .. } => Some("the Job's log says more; mend what it names and deploy again".into()),
+            Self::Busy { .. } => Some("look at it with kubectl; deploy again once it is over".into()),
             Self::Parameters { .. } | Self::UnknownStep { .. } => {
                 Some("a newer drydock began it: use that one to bring it to its end".into())
             }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::error::DeployError;
 use super::release::Release;
-use crate::cluster::ObjectId;
+use crate::stack::Stack;
 
 /// All that is wrong with the release as a whole; `own` is the stack's namespace, `others` those that it lists.
 #[must_use]
@@ -11,9 +12,8 @@ pub fn problems(release: &Release, own: &str, others: &[String]) -> Vec<String> 
     let mut found = Vec::new();
     let mut seen: BTreeMap<(String, String, String, String), String> = BTreeMap::new();
     for manifest in release.manifests() {
-        let ObjectId { api_version, kind, namespace, name } = &manifest.id;
-        let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
-        let namespace = namespace.as_deref().unwrap_or(own);
+        let identity = manifest.id.identity(own);
+        let namespace = identity.2.as_str();
         if namespace != own && !others.iter().any(|other| other == namespace) {
             found.push(format!(
                 "{}: {} is outside the stack's namespaces ({}): list `{namespace}` under `spec.namespaces` if it belongs there",
@@ -22,7 +22,6 @@ pub fn problems(release: &Release, own: &str, others: &[String]) -> Vec<String> 
                 std::iter::once(own).chain(others.iter().map(String::as_str)).collect::<Vec<_>>().join(", ")
             ));
         }
-        let identity = (group.to_owned(), kind.clone(), namespace.to_owned(), name.clone());
         if let Some(first) = seen.get(&identity) {
             found.push(format!("{}: {} is also in {first}", manifest.origin, manifest.id));
         } else {
@@ -30,4 +29,16 @@ pub fn problems(release: &Release, own: &str, others: &[String]) -> Vec<String> 
         }
     }
     found
+}
+
+/// Refuses a release that is wrong as a whole.
+///
+/// # Errors
+/// `Invalid` for what no single file can know.
+pub fn check(release: &Release, stack: &Stack, namespace: &str) -> Result<(), DeployError> {
+    let others: Vec<String> = stack.spec.namespaces.iter().map(ToString::to_string).collect();
+    match problems(release, namespace, &others) {
+        found if found.is_empty() => Ok(()),
+        problems => Err(DeployError::Invalid { problems }),
+    }
 }

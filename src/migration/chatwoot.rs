@@ -17,8 +17,16 @@ use crate::failure::{Category, Failure};
 /// What is to be run in the image.
 pub const PREPARE: [&str; 4] = ["bundle", "exec", "rails", "db:chatwoot_prepare"];
 
-/// Lists the migrations that the image has; [`Versions::of_listing`] reads it. A listing of files needs no database.
-pub const LIST: [&str; 2] = ["ls", "db/migrate"];
+/// Lists the environment and the migrations that the image has; [`environment`] and [`Versions::of_listing`] read it. It
+/// needs no database. The environment is asked of the image, whose own RAILS_ENV holds where the pod's does not say another.
+pub const LIST: [&str; 3] = ["sh", "-c", "echo \"RAILS_ENV=$RAILS_ENV\"; ls db/migrate"];
+
+/// The environment that the listing tells; Rails' own default where it is not set.
+#[must_use]
+pub fn environment(listing: &str) -> &str {
+    let said = listing.lines().find_map(|line| line.trim().strip_prefix("RAILS_ENV="));
+    said.filter(|said| !said.is_empty()).unwrap_or("development")
+}
 
 /// What the database holds; read by [`super::facts::chatwoot`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

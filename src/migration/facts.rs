@@ -12,11 +12,11 @@ use serde::de::DeserializeOwned;
 
 use super::{chatwoot, kong, strapi};
 use crate::context::Context;
-use crate::data::postgres::{PostgresError, ask};
+use crate::data::postgres::{PostgresError, ask, literal, tell};
 use crate::stack::PostgresSpec;
 
 /// A server that takes longer to read its catalog is one that nobody should migrate now.
-const LIMIT: Duration = Duration::from_secs(30);
+pub(super) const LIMIT: Duration = Duration::from_secs(30);
 
 const KONG: &str = "SELECT pg_catalog.json_build_object(\
     'schemaMeta', pg_catalog.to_regclass('schema_meta') IS NOT NULL, \
@@ -35,12 +35,9 @@ const KONG_LOCK: &str = "SELECT pg_catalog.json_build_object('owner', owner, 'un
 
 /// Makes `locks`, as a `bootstrap` would have that was cut off before it; for the owner of `schema_meta`.
 /// Source: Kong's `kong/db/strategies/postgres/connector.lua`.
-pub const KONG_LOCKS: &str = "\
+const KONG_LOCKS: &str = "\
     CREATE TABLE IF NOT EXISTS locks (key TEXT PRIMARY KEY, owner TEXT, ttl TIMESTAMP WITH TIME ZONE); \
     CREATE INDEX IF NOT EXISTS locks_ttl_idx ON locks (ttl)";
-
-/// Deletes the lock of an owner who is gone, and no later one: owner and time are the two parameters.
-pub const KONG_UNLOCK: &str = "DELETE FROM locks WHERE key = 'migrations' AND owner = $1 AND ttl = $2";
 
 /// Tables along the search path. Extensions' own are left out: `spatial_ref_sys` makes no database one in use.
 macro_rules! tables_but {
@@ -151,7 +148,24 @@ pub async fn kong(asked: Asked<'_>) -> Result<kong::Database, PostgresError> {
     };
     let lock: Option<Lock> = if there.locks { asked.json(what, KONG_LOCK).await? } else { None };
     let lock = lock.map(|lock| kong::Lock { owner: lock.owner.unwrap_or_default(), until: lock.until });
-    Ok(kong::Database { schema_meta, has_locks: there.locks, lock, is_before_1_0: there.before_one })
+    Ok(kong::Database { schema_meta, has_locks: there.locks, lock, is_before_one: there.before_one })
+}
+
+/// Does in Kong's database what none of its commands does.
+///
+/// # Errors
+/// What the server says of it.
+pub async fn mend(asked: Asked<'_>, mend: &kong::Mend) -> Result<(), PostgresError> {
+    let sql = match mend {
+        kong::Mend::CreateLocks => KONG_LOCKS.to_owned(),
+        // No later lock than that of the owner who is gone.
+        kong::Mend::Unlock(lock) => format!(
+            "DELETE FROM locks WHERE key = 'migrations' AND owner = {} AND ttl = {}::timestamptz",
+            literal(&lock.owner),
+            literal(&lock.until.to_string())
+        ),
+    };
+    tell(asked.server, asked.database, &sql, LIMIT, asked.cx).await
 }
 
 /// How far Chatwoot's database is. One that the server does not have is said to be so, not an error.

@@ -30,7 +30,7 @@ pub struct Database {
     /// Who migrates at this time.
     pub lock: Option<Lock>,
     /// Whether there are tables of a Kong before 1.0.
-    pub is_before_1_0: bool,
+    pub is_before_one: bool,
 }
 
 /// What one subsystem has behind it.
@@ -88,14 +88,21 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
     Run(Command),
-    /// Run [`super::facts::KONG_LOCKS`]: a `bootstrap` was cut off between its two tables, and no command of Kong makes the
-    /// second.
-    CreateLocks,
-    /// Delete this row, whose owner is gone.
-    Unlock(Lock),
+    /// Have [`super::facts::mend`] do what no command of Kong's does.
+    Mend(Mend),
     /// Another node migrates.
     Wait(Lock),
     Done,
+}
+
+/// What is done to the database itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Mend {
+    /// A `bootstrap` was cut off between its two tables; this makes the second.
+    CreateLocks,
+    /// Deletes this row, whose owner is gone.
+    Unlock(Lock),
 }
 
 /// Why nothing may be done.
@@ -148,7 +155,7 @@ pub fn decide(facts: &Facts<'_>, goal: Goal, migrated_to: Option<&str>) -> Resul
     contradictions(facts)?;
     let Some(recorded) = &database.schema_meta else {
         return match migrated_to {
-            _ if database.is_before_1_0 => Err(Refused::BeforeOne),
+            _ if database.is_before_one => Err(Refused::BeforeOne),
             Some(version) => Err(Refused::Vanished(version.to_owned())),
             None => Ok(Next::Run(Command::Bootstrap)),
         };
@@ -164,8 +171,8 @@ pub fn decide(facts: &Facts<'_>, goal: Goal, migrated_to: Option<&str>) -> Resul
         (Goal::Finished, _, false) => Command::Finish,
     };
     Ok(match &database.lock {
-        _ if !database.has_locks => Next::CreateLocks,
-        Some(lock) if facts.lock_is_abandoned => Next::Unlock(lock.clone()),
+        _ if !database.has_locks => Next::Mend(Mend::CreateLocks),
+        Some(lock) if facts.lock_is_abandoned => Next::Mend(Mend::Unlock(lock.clone())),
         Some(lock) => Next::Wait(lock.clone()),
         None => Next::Run(next),
     })
@@ -247,11 +254,17 @@ impl Command {
     ///   second node could enter while the first is at work. So it outlives the Job, its grace period included.
     #[must_use]
     pub fn arguments(self, deadline: Duration) -> Vec<String> {
-        /// Longer than the 30 s that Kubernetes gives a pod to end.
-        const GRACE: Duration = Duration::from_secs(120);
-        let (statement, lock) = (deadline.as_secs().max(60), (deadline + GRACE).as_secs().max(180));
+        let (statement, lock) = (deadline.as_secs().max(60), lock_timeout(deadline).as_secs());
         ["kong", "migrations", self.word(), "--db-timeout", &statement.to_string(), "--lock-timeout", &lock.to_string()]
             .map(str::to_owned)
             .to_vec()
     }
+}
+
+/// How long the lock lives that a Job with this deadline takes.
+#[must_use]
+pub fn lock_timeout(deadline: Duration) -> Duration {
+    /// Longer than the 30 s that Kubernetes gives a pod to end.
+    const GRACE: Duration = Duration::from_secs(120);
+    (deadline + GRACE).max(Duration::from_secs(180))
 }

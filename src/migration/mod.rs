@@ -6,6 +6,8 @@
 pub mod chatwoot;
 pub mod derive;
 pub mod facts;
+pub mod gate;
+pub mod jobs;
 pub mod kong;
 pub mod paths;
 pub mod strapi;

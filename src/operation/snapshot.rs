@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::OperationError;
 use super::lead::Said;
 use super::request::{SnapshotRequest, alone};
 use super::work::{self, How, Report, told, unknown};
@@ -18,7 +19,7 @@ use crate::run::{Phase, PlannedStep, Probe, RunId, Step, StepError, Steps};
 use crate::snapshot::{Options, SnapshotError, SnapshotPlan, Taken, plan, prepare, refuse_mixture, snapshot};
 
 pub const WORD: &str = "snapshot";
-const TAKE: &str = "take";
+pub const TAKE: &str = "take";
 
 /// What the step is told.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -34,6 +35,13 @@ struct Told {
 pub fn phases(home: &Home, asked: &SnapshotRequest) -> Result<Vec<Phase>, SnapshotError> {
     plan(&home.stack, &asked.data, None)?;
     Ok(vec![alone(TAKE, json!(Told { point: PointId::random(), asked: asked.clone() }))])
+}
+
+/// What the step that takes a point was planned with.
+pub fn asked(planned: &PlannedStep) -> Result<SnapshotRequest, OperationError> {
+    let told = serde_json::from_value::<Told>(planned.parameters.clone());
+    let step = planned.name.clone();
+    told.map(|told| told.asked).map_err(|source| OperationError::Parameters { step, source })
 }
 
 pub struct Work<'a> {

@@ -64,7 +64,7 @@ pub fn of<'a>(home: &'a Home, run: &'a RunId, plan: &Plan, how: How<'a>) -> Resu
         check::WORD => Box::new(check::Work::new(home, how)),
         forget::WORD | prune::WORD => Box::new(forget::Work::new(home, how)),
         drill::WORD => Box::new(drill::Work::new(home, run, how)),
-        deploy::WORD => Box::new(crate::deploy::Work::new(&home.stack, run)),
+        deploy::WORD => Box::new(deploy::Work::new(home, run, how)),
         restore::WORD => Box::new(crate::restore::Work::new(home, run, plan, how.wait, how.fresh)?),
         restore::COPY => Box::new(crate::restore::CopyWork::new(home, run, plan, how.wait)?),
         restore::BRING_BACK | restore::DISCARD => Box::new(AfterWork::of(home, run, plan)?),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{DataSet, Drill, Heartbeat, Name, Notification, RepositorySpec, SecretSource, Tags, duration};
 
@@ -169,18 +169,34 @@ pub struct Component {
     pub workload: String,
     #[serde(default)]
     pub migration: Option<Migration>,
+    /// The container whose image migrates, where the workload has several.
+    #[serde(default)]
+    pub container: Option<String>,
     /// The data sets that its migration changes.
     #[serde(default)]
     pub data: Vec<Name>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Migration {
     Kong,
     Chatwoot,
     Strapi,
     Job,
+}
+
+impl Migration {
+    /// As the document has it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Kong => "kong",
+            Self::Chatwoot => "chatwoot",
+            Self::Strapi => "strapi",
+            Self::Job => "job",
+        }
+    }
 }
 
 /// Which recovery points `forget` keeps; a rule that is not said keeps none.

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-use drydock::migration::facts::KONG_LOCKS;
+use drydock::migration::gate::{State, mend_kong};
 use drydock::migration::kong::{self, Database, Facts, Goal, Lock, Next, Refused, Status, decide};
 
 use crate::support::{Folder, run};
@@ -54,9 +54,10 @@ async fn carry_out(version: &str, database: &str, goal: Goal) -> Vec<&'static st
     loop {
         match next(version, database, goal).await.unwrap() {
             Next::Done => return took,
-            Next::CreateLocks => {
-                OLD.psql(database, KONG_LOCKS);
-                took.push("locks");
+            Next::Mend(mend) => {
+                let answer = mend_kong(&crate::spec(&OLD, database, "postgres"), &mend, &crate::cx()).await;
+                assert_eq!(answer.state, State::Healthy, "{answer:?}");
+                took.push("mend");
             }
             Next::Run(command) => {
                 assert_eq!(kong(version, database, &[command.word()]).0, 0);
@@ -103,7 +104,7 @@ async fn a_bootstrap_that_was_cut_off_is_completed() {
                 primary key (key, subsystem))";
     OLD.psql("kong_cut", meta);
     assert_eq!(kong("3.9.1", "kong_cut", &["bootstrap"]).0, 0, "`already bootstrapped`");
-    assert_eq!(carry_out("3.9.1", "kong_cut", Goal::Finished).await, ["locks", "up", "finish"]);
+    assert_eq!(carry_out("3.9.1", "kong_cut", Goal::Finished).await, ["mend", "up", "finish"]);
     assert_eq!(kong("3.9.1", "kong_cut", &["list"]).0, 0);
     let whole = facts!(kong, &OLD, "kong_cut", "postgres").unwrap();
     assert_eq!(whole.schema_meta.unwrap()["ai-proxy"].executed.first().unwrap(), "001_360_to_370");
@@ -125,5 +126,5 @@ async fn a_lock_is_read_until_it_expires_and_old_tables_are_known() {
         "update locks set ttl = now() - interval '1 second'; create table schema_migrations (id text, migrations text[])",
     );
     let expired: kong::Database = facts!(kong, &OLD, "kong_locked", "postgres").unwrap();
-    assert_eq!((expired.lock, expired.is_before_1_0), (None, true));
+    assert_eq!((expired.lock, expired.is_before_one), (None, true));
 }

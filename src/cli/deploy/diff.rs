@@ -11,7 +11,7 @@ use crate::cli::Done;
 use crate::cli::output;
 use crate::cli::session::Session;
 use crate::cluster::{Applying, Change, Cluster, ClusterError, FieldChange, Manifest, changes};
-use crate::deploy::{DeployError, Release, acting, leave_to_them};
+use crate::deploy::{DeployError, Release, acting, check, leave_to_them};
 use crate::failure::{Category, Failure};
 use crate::stack::Stack;
 
@@ -67,7 +67,7 @@ pub async fn show(input: &Input, target: &Target, session: &Session, stack: &Sta
     let mut release = input.read(stack)?;
     let own = target.connect().await?;
     let namespace = target::namespace(stack, &own);
-    target::check(&release, stack, &namespace)?;
+    check(&release, stack, &namespace)?;
     let digest = release.digest();
     leave_to_them(&mut release);
     let cluster = acting(&own, stack, &namespace)?;

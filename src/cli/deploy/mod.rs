@@ -12,19 +12,23 @@ use std::time::Duration;
 use super::Done;
 use super::lock_wait::LockWait;
 use super::session::Session;
-use crate::deploy::{DeployError, Release, Told};
+use crate::deploy::{Release, Told};
 use crate::operation::{self, DeployRequest, Request};
 use crate::point::Home;
-use crate::stack::{Migration, Stack, duration};
+use crate::stack::duration;
 
 pub use target::{Input, Target};
 
 /// Bring a release into the cluster, phase by phase
 ///
 /// The manifests are those that the phases of the Stack name, seen from the folder of the Stack document or of
-/// --release. All of a phase is applied (server-side, as `drydock`), then waited for until it is really healthy; only then
-/// does the next one begin. What left the release is removed at the end, in reverse order; claims and whatever else may
+/// --release. All of a phase is applied (server-side, as `drydock`), its components' migrations are run, their pods rolled, and
+/// all of it waited for until it is really healthy; only then does the next one begin. What left the release is removed at the end, in reverse order; claims and whatever else may
 /// hold data stay unless --prune-data is said.
+///
+/// A first deploy creates and migrates the components' databases. One that changes a component's version meets data that is
+/// there: it is refused without --migrate, which first takes a recovery point of the component's data sets. A version older
+/// than what the database was migrated to is always refused.
 ///
 /// A deploy that fails stops where it is and says which object, why, and its last events and log lines. Deploy again to go
 /// on, or `drydock rollback` to go back. It is a run: killed at any instant, the next one goes on.
@@ -35,6 +39,7 @@ Examples:
   drydock deploy -f stack.yaml
   drydock deploy -f stack.yaml --release out/       the phases' manifests are seen from there
   helm template shop ./chart | drydock deploy -f stack.yaml --release -
+  drydock deploy -f stack.yaml --migrate            a new version of an application, on data that is there
   drydock deploy -f stack.yaml --phase gateway      only this phase; prunes nothing, records no release
   drydock rollback -f stack.yaml                    back to the release before
 
@@ -66,6 +71,15 @@ pub struct How {
     /// Take over fields that somebody else manages
     #[arg(long)]
     force_conflicts: bool,
+    /// Let components migrate data that is there already; takes a recovery point of it before
+    #[arg(long)]
+    migrate: bool,
+    /// After how long a migration is ended
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "30m")]
+    migration_timeout: Duration,
+    /// drydock's own image, for the short Jobs that ask databases in the cluster
+    #[arg(long, value_name = "IMAGE", env = "DRYDOCK_IMAGE")]
+    image: Option<String>,
     #[command(flatten)]
     lock: LockWait,
 }
@@ -75,27 +89,9 @@ pub async fn run(args: &Args, session: &Session) -> Done {
     if args.dry_run {
         return diff::show(&args.input, &args.target, session, &stack).await;
     }
-    refuse_migrations(&stack)?;
     let release = args.input.read(&stack)?;
     let home = Home::open(stack).await?;
     lead(&home, release, args.phase.clone(), &args.target, &args.how, session).await
-}
-
-/// A migration that is skipped silently would be found out by the application.
-fn refuse_migrations(stack: &Stack) -> Result<(), DeployError> {
-    let components = stack.spec.phases.iter().flat_map(|phase| &phase.components);
-    for component in components {
-        if let Some(migration) = component.migration {
-            let migration = match migration {
-                Migration::Kong => "kong",
-                Migration::Chatwoot => "chatwoot",
-                Migration::Strapi => "strapi",
-                Migration::Job => "job",
-            };
-            return Err(DeployError::Migration { component: component.name.to_string(), migration });
-        }
-    }
-    Ok(())
 }
 
 async fn lead(
@@ -108,7 +104,6 @@ async fn lead(
 ) -> Done {
     let cluster = target.connect().await?;
     let namespace = target::namespace(&home.stack, &cluster);
-    target::check(&release, &home.stack, &namespace)?;
     let told = Told {
         digest: release.digest(),
         namespace,
@@ -116,6 +111,11 @@ async fn lead(
         wait_seconds: how.wait.as_secs(),
         force: how.force_conflicts,
         prune_data: how.prune_data,
+        migrate: how.migrate,
+        migrate_seconds: how.migration_timeout.as_secs().max(1),
+        image: how.image.clone(),
+        migrating: Vec::new(),
+        held: Vec::new(),
     };
     session.show_progress();
     let request = Request::Deploy(Box::new(DeployRequest { release, told, phase }));

@@ -14,14 +14,16 @@ impl output::Shown for Shown {
         let deployed = &self.0;
         let mut text = String::new();
         for phase in &deployed.phases {
-            let took = match phase.took_ms {
-                0 => "not healthy".to_owned(),
-                ms => format!("healthy after {}.{} s", ms / 1000, ms % 1000 / 100),
-            };
+            let took =
+                phase.took_ms.map_or_else(|| "not healthy".to_owned(), |ms| format!("healthy after {}", seconds(ms)));
             text += &format!(
                 "{}: {} created, {} changed, {} unchanged; {took}\n",
                 phase.name, phase.created, phase.changed, phase.unchanged
             );
+        }
+        for done in &deployed.migrations {
+            let did = if done.did.is_empty() { "nothing to migrate".to_owned() } else { done.did.join(", ") };
+            text += &format!("{} {}: {did}, {}\n", done.component, done.version, seconds(done.took_ms));
         }
         for object in &deployed.pruned {
             text += &format!("removed: {object}\n");
@@ -47,4 +49,8 @@ impl output::Shown for Shown {
         }
         text
     }
+}
+
+fn seconds(ms: u64) -> String {
+    format!("{}.{} s", ms / 1000, ms % 1000 / 100)
 }

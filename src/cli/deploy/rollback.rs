@@ -1,7 +1,7 @@
 //! `drydock rollback`
 
 use super::target::{self, Target};
-use super::{How, lead, refuse_migrations};
+use super::{How, lead};
 use crate::cli::Done;
 use crate::cli::session::Session;
 use crate::deploy::{DeployError, Release};
@@ -10,7 +10,7 @@ use crate::point::Home;
 /// Deploy an earlier release again: manifests alone, never data
 ///
 /// Without --to it is the newest recorded release: after a deploy that failed, the one that was live before it; after one
-/// that succeeded say which. A stack whose components have migrations is refused: an older program on newer data may lose it.
+/// that succeeded say which. It is refused where a migration ran between: an older program on newer data may lose it.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -29,7 +29,6 @@ pub struct Args {
 
 pub async fn run(args: &Args, session: &Session) -> Done {
     let stack = session.stack()?;
-    refuse_migrations(&stack)?;
     let cluster = args.target.connect().await?;
     let namespace = target::namespace(&stack, &cluster);
     let releases = cluster.releases(&namespace, stack.name.as_str());

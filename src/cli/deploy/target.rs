@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::cluster::Cluster;
-use crate::deploy::{DeployError, Release, problems, read_folder, read_stream};
+use crate::deploy::{DeployError, Release, read_folder, read_stream};
 use crate::stack::Stack;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -50,14 +50,4 @@ impl Target {
 /// The stack's own namespace.
 pub fn namespace(stack: &Stack, cluster: &Cluster) -> String {
     stack.namespace.as_ref().map_or_else(|| cluster.namespace().to_owned(), ToString::to_string)
-}
-
-/// # Errors
-/// `Invalid` for what no single file can know.
-pub fn check(release: &Release, stack: &Stack, namespace: &str) -> Result<(), DeployError> {
-    let others: Vec<String> = stack.spec.namespaces.iter().map(ToString::to_string).collect();
-    match problems(release, namespace, &others) {
-        found if found.is_empty() => Ok(()),
-        problems => Err(DeployError::Invalid { problems }),
-    }
 }

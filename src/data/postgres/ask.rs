@@ -52,6 +52,32 @@ pub async fn ask(
     }
 }
 
+/// Changes something in `database`: all of `sql` or nothing of it.
+///
+/// # Errors
+/// What the server says of it; `Stopped` when it takes longer than `limit`.
+pub async fn tell(
+    spec: &PostgresSpec,
+    database: &str,
+    sql: &str,
+    limit: Duration,
+    cx: &Context,
+) -> Result<(), PostgresError> {
+    let told = async {
+        let session = Server::new(spec)?.connect(database).await?;
+        let limit = limit.as_millis().max(1);
+        let done =
+            session.batch("changing it", &format!("SET statement_timeout = {limit}; BEGIN; {sql}; COMMIT")).await;
+        session.close().await;
+        done
+    };
+    tokio::select! {
+        biased;
+        () = cx.cancel.cancelled() => Err(PostgresError::Cancelled),
+        done = told => done,
+    }
+}
+
 /// How many rows `table` has; its name as SQL would have it (`messages`, `audit."Events"`).
 ///
 /// # Errors

@@ -23,9 +23,10 @@ pub mod tools;
 pub mod version;
 mod wire;
 
-pub use ask::{Answer, ask, count_rows};
+pub use ask::{Answer, ask, count_rows, tell};
 pub use capture::{OpenSource, open};
 pub use doctor::doctor;
 pub use error::PostgresError;
 pub use manifest::Manifest;
+pub use naming::literal;
 pub use sandbox::{Sandbox, SandboxOptions, ServerPrograms, source_of};

@@ -10,6 +10,7 @@ mod doctor;
 mod error;
 mod info;
 mod manifest;
+mod ping;
 pub mod rdb;
 mod receive;
 mod resp;
@@ -23,6 +24,7 @@ pub use capture::{capture, estimate};
 pub use doctor::doctor;
 pub use error::RedisError;
 pub use manifest::{DatabaseRecord, Digest, FORMAT_VERSION, FunctionsRecord, Manifest, RdbFile};
+pub use ping::ping;
 pub use restore::{
     Prepared, RestoreOptions, RestorePreview, Restored, Sandbox, SandboxNeeds, plan_restore, prepare, restore,
     sandbox_needs, settle, undo,

@@ -129,3 +129,11 @@ fn an_image_that_tells_no_migrations_is_not_taken_for_complete() {
         Versions(BTreeSet::from(["20230101000000".to_owned()]))
     );
 }
+
+#[test]
+fn the_listing_tells_environment_and_migrations() {
+    let listing = "RAILS_ENV=production\n20230101000000_base.rb\n";
+    assert_eq!(environment(listing), "production");
+    assert_eq!(Versions::of_listing(listing), Versions::of_listing("20230101000000_base.rb"));
+    assert_eq!(environment("RAILS_ENV=\n"), "development");
+}

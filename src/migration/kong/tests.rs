@@ -44,7 +44,7 @@ fn an_empty_database_is_bootstrapped_and_one_that_was_not_empty_is_not() {
         vanished.hint().unwrap(),
         "look whether this is the right database; if its data is lost, restore a recovery point"
     );
-    let ancient = Database { is_before_1_0: true, ..Database::default() };
+    let ancient = Database { is_before_one: true, ..Database::default() };
     let facts = Facts { database: &ancient, ..facts };
     assert_eq!(decide(&facts, Goal::Finished, None), Err(Refused::BeforeOne));
 }
@@ -54,7 +54,7 @@ fn an_interrupted_bootstrap_is_completed_wherever_it_was_cut_off() {
     let all: &[(&str, &[&str])] = &[("core", &["000_base", "016_280_to_300"]), ("acme", &["000_base_acme"])];
     // Before `locks` was made: bootstrap would say "already bootstrapped", and `up` would fail for want of the table.
     let bare = Database { has_locks: false, ..database(&[]) };
-    assert_eq!(next(&bare, &status(&[], &[], all), Goal::Finished), Ok(Next::CreateLocks));
+    assert_eq!(next(&bare, &status(&[], &[], all), Goal::Finished), Ok(Next::Mend(Mend::CreateLocks)));
     // Before the first migration.
     assert_eq!(next(&database(&[]), &status(&[], &[], all), Goal::Finished), Ok(Next::Run(Command::Up)));
     // Between a migration and its teardown: `up` would refuse.
@@ -108,7 +108,7 @@ fn who_holds_the_lock_is_waited_for_and_a_dead_one_is_not() {
     let seen = status(&[("core", &["000_base"])], &[], &[("core", &["016_280_to_300"])]);
     assert_eq!(next(&locked, &seen, Goal::Expanded), Ok(Next::Wait(lock.clone())));
     let facts = Facts { database: &locked, status: &seen, list: Some(5), lock_is_abandoned: true };
-    assert_eq!(decide(&facts, Goal::Expanded, None), Ok(Next::Unlock(lock)));
+    assert_eq!(decide(&facts, Goal::Expanded, None), Ok(Next::Mend(Mend::Unlock(lock))));
     let done = status(&[("core", &["000_base"])], &[], &[]);
     assert_eq!(next(&locked, &done, Goal::Finished), Ok(Next::Done), "nobody waits who has nothing to do");
 }
