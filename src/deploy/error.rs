@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::cluster::{ClusterError, ObjectId, Origin};
 use crate::failure::{Category, Failure};
 use crate::migration::version::UnknownVersion;
-use crate::migration::{DeriveError, Version, paths};
+use crate::migration::{DeriveError, paths};
 
 #[derive(Debug, thiserror::Error)]
 pub enum DeployError {
@@ -40,17 +40,17 @@ pub enum DeployError {
     #[error("the component `{component}`: {source}")]
     NoVersion { component: String, source: UnknownVersion },
     #[error("the component `{component}`: {source}")]
-    Path { component: String, source: paths::Refused },
+    Path { component: String, source: Box<paths::Refused> },
     #[error("`{component}` goes from {from} to {to}, which migrates data that is there")]
-    NotTold { component: String, from: Version, to: Version },
+    NotTold { component: String, from: String, to: String },
     #[error("`{component}` cannot go from {from} to {to} at once: {next} has to run between")]
-    Stop { component: String, from: Version, to: Version, next: Version },
+    Stop { component: String, from: String, to: String, next: String },
     #[error("no recovery point can be taken before `{component}` is migrated: it names no data sets")]
     NoData { component: String },
     #[error(
         "the database of `{component}` is in use, and no deploy is on record that migrated it: what {version} would change was not agreed to"
     )]
-    InUse { component: String, version: Version },
+    InUse { component: String, version: String },
     /// An adapter does not allow it.
     #[error("`{component}`: {why}")]
     Refused { component: String, why: Box<dyn Failure + Send + Sync> },

@@ -57,15 +57,14 @@ pub enum Need {
     },
 }
 
+/// A phase's name, what it migrates, the data sets that this changes.
+pub type Found<'s> = (String, Migrating, &'s [Name]);
+
 /// The components with a migration whose workloads the release has, by phase, with the data sets that they change.
 ///
 /// # Errors
 /// A workload that is not there or has no version in its image's tag; an adapter that a deploy cannot run.
-pub fn migrating<'s>(
-    stack: &'s Stack,
-    release: &Release,
-    only: Option<&str>,
-) -> Result<Vec<(String, Migrating, &'s [Name])>, DeployError> {
+pub fn migrating<'s>(stack: &'s Stack, release: &Release, only: Option<&str>) -> Result<Vec<Found<'s>>, DeployError> {
     let mut found = Vec::new();
     for phase in stack.spec.phases.iter().filter(|phase| only.is_none_or(|only| phase.name.as_str() == only)) {
         let Some(of_release) = release.phases.iter().find(|one| one.name == phase.name.as_str()) else { continue };
@@ -138,16 +137,16 @@ pub fn judge(of: &Migrating, record: Option<&Migrated>, migrate: bool) -> Result
     let Some(record) = record else { return Ok(Need::Migration { point: migrate }) };
     let from: Version =
         record.version.parse().map_err(|source| DeployError::NoVersion { component: of.component.clone(), source })?;
+    let component = || of.component.clone();
     let way = hops(of.adapter, &from, &of.version)
-        .map_err(|source| DeployError::Path { component: of.component.clone(), source })?;
+        .map_err(|source| DeployError::Path { component: component(), source: Box::new(source) })?;
+    let (from, to) = (record.version.clone(), of.version.to_string());
     match way.as_slice() {
         [] if record.state == MigrationState::Done && record.by == of.by => Ok(Need::Nothing),
         [] => Ok(Need::Migration { point: migrate && record.state == MigrationState::Done }),
-        [_] if !migrate => Err(DeployError::NotTold { component: of.component.clone(), from, to: of.version.clone() }),
+        [_] if !migrate => Err(DeployError::NotTold { component: component(), from, to }),
         [_] => Ok(Need::Migration { point: true }),
-        [next, ..] => {
-            Err(DeployError::Stop { component: of.component.clone(), from, to: of.version.clone(), next: next.clone() })
-        }
+        [next, ..] => Err(DeployError::Stop { component: component(), from, to, next: next.to_string() }),
     }
 }
 

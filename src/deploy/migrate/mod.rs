@@ -155,7 +155,7 @@ impl<'a> Migrator<'a> {
         let goes_on =
             |record: &Migrated| record.state != MigrationState::Done && record.version == of.version.to_string();
         if in_use && !self.told.migrate && !self.record.as_ref().is_some_and(goes_on) {
-            return Err(DeployError::InUse { component: of.component.clone(), version: of.version.clone() });
+            return Err(DeployError::InUse { component: of.component.clone(), version: of.version.to_string() });
         }
         let is_expanded = |record: &Migrated| record.state == MigrationState::Expanded && goes_on(record);
         if self.record.as_ref().is_some_and(is_expanded) {
