@@ -1,6 +1,7 @@
 //! What one run of a command stands on: the document, the context, the output.
 
 use std::cell::RefCell;
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -72,6 +73,12 @@ impl Session {
     pub async fn home(&self) -> Result<Home, Failed> {
         let stack = self.stack()?;
         Ok(Home::open(stack).await?)
+    }
+
+    /// Whether what is printed may have colours: on a terminal, unless `--no-color` or `NO_COLOR` is said.
+    pub fn paints(&self) -> bool {
+        let wanted = !self.global.no_color && std::env::var_os("NO_COLOR").is_none_or(|said| said.is_empty());
+        wanted && std::io::stdout().is_terminal()
     }
 
     /// Does what is asked, as a run, and says meanwhile what somebody who waits wants to know.

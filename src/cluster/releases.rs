@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -21,6 +22,8 @@ const PART: usize = 900 << 10;
 const LARGEST: usize = 256 << 20;
 /// As small as zstd's slower levels make it at a speed that nobody notices.
 const LEVEL: i32 = 9;
+/// Heads that are read at a time: two round trips for the ten that are kept.
+const TOGETHER: usize = 8;
 const STACK: &str = "drydock.dev/stack";
 const DIGEST: &str = "drydock.dev/release-digest";
 const HEAD: &str = "head.json";
@@ -161,24 +164,35 @@ impl Releases<'_> {
         }
     }
 
-    /// All that are recorded, the newest last.
+    /// All that are recorded, the newest last. Of the parts, which may be large, only the names are read.
     ///
     /// # Errors
     /// When the cluster cannot be asked.
     pub async fn list(&self) -> Result<Vec<ReleaseHead>, ClusterError> {
         let selector = ListParams::default().labels(&format!("{STACK}={}", self.stack));
-        let all =
-            self.api().list(&selector).await.map_err(|e| ClusterError::of(e, Doing::Read, &self.id("releases")))?;
-        let mut heads = Vec::new();
-        for secret in all {
-            let Some(ByteString(json)) = secret.data.as_ref().and_then(|data| data.get(HEAD)) else { continue };
-            let name = secret.metadata.name.clone().unwrap_or_default();
-            let head: ReleaseHead = serde_json::from_slice(json)
-                .map_err(|error| ClusterError::Damaged { id: Box::new(self.id(&name)), reason: error.to_string() })?;
-            heads.push(head);
-        }
+        let all = self.api().list_metadata(&selector).await;
+        let all = all.map_err(|e| ClusterError::of(e, Doing::Read, &self.id("releases")))?;
+        let names = all.into_iter().filter_map(|secret| secret.metadata.name);
+        let names: Vec<String> = names.filter(|name| is_head(name, self.stack)).collect();
+        let read = stream::iter(names).map(|name| self.head(name)).buffer_unordered(TOGETHER);
+        let read: Vec<Option<ReleaseHead>> = read.try_collect().await?;
+        let mut heads: Vec<ReleaseHead> = read.into_iter().flatten().collect();
         heads.sort_by_key(|head| head.number);
         Ok(heads)
+    }
+
+    /// None where it was thinned out meanwhile.
+    async fn head(&self, name: String) -> Result<Option<ReleaseHead>, ClusterError> {
+        let found = self.api().get_opt(&name).await;
+        let found = found.map_err(|error| ClusterError::of(error, Doing::Read, &self.id(&name)))?;
+        let Some(ByteString(json)) = found.and_then(|secret| secret.data).and_then(|mut data| data.remove(HEAD)) else {
+            return Ok(None);
+        };
+        let damaged = |error: serde_json::Error| ClusterError::Damaged {
+            id: Box::new(self.id(&name)),
+            reason: error.to_string(),
+        };
+        serde_json::from_slice(&json).map(Some).map_err(damaged)
     }
 
     /// The digests, or their beginnings, of all that is kept, recorded or only staged: of whatever was applied of late.
@@ -252,6 +266,25 @@ impl Releases<'_> {
     }
 }
 
+/// Whether a Secret of this name is the head of a release, not a part: parts have their number behind the digest.
+fn is_head(name: &str, stack: &str) -> bool {
+    let number = name.strip_prefix("drydock-").and_then(|rest| rest.strip_prefix(stack)?.strip_prefix("-release-"));
+    number.is_some_and(|number| number.parse::<u64>().is_ok())
+}
+
 fn packed(release: &[u8]) -> Vec<u8> {
     zstd::bulk::compress(release, LEVEL).expect("a buffer in memory takes what zstd makes of another")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_are_told_from_parts_by_their_names() {
+        assert!(is_head("drydock-shop-release-12", "shop"));
+        assert!(!is_head("drydock-shop-release-0123456789012345-0", "shop"), "a digest may be all digits");
+        assert!(!is_head("drydock-shop-release-9f86d081884c7d65-0", "shop"));
+        assert!(!is_head("drydock-shop-two-release-1", "shop") && !is_head("drydock-other-release-1", "shop"));
+    }
 }

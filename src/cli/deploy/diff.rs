@@ -46,6 +46,9 @@ struct Diff {
     digest: String,
     namespace: String,
     objects: Vec<Line>,
+    /// Green for what comes, yellow for what changes, red for what goes or is refused.
+    #[serde(skip)]
+    paints: bool,
 }
 
 #[derive(Serialize)]
@@ -82,7 +85,8 @@ pub async fn show(input: &Input, target: &Target, session: &Session, stack: &Sta
     .try_collect()
     .await?;
     let refused = objects.iter().any(|line| line.refused.is_some());
-    session.print_with(&Diff { digest, namespace, objects }, refused.then_some(Category::Usage))
+    session
+        .print_with(&Diff { digest, namespace, objects, paints: session.paints() }, refused.then_some(Category::Usage))
 }
 
 /// What the release itself brings and others of its objects need.
@@ -136,26 +140,40 @@ async fn line(
     Ok(line)
 }
 
+/// SGR codes of ECMA-48.
+const RED: &str = "31";
+const GREEN: &str = "32";
+const YELLOW: &str = "33";
+
+impl Diff {
+    fn painted(&self, text: &str, color: &str) -> String {
+        if self.paints { format!("\x1b[{color}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
 impl output::Shown for Diff {
     fn text(&self) -> String {
         let mut text = String::new();
         let mut unchanged = 0;
         for line in &self.objects {
-            let mark = match line.change {
+            let (mark, color) = match line.change {
                 Some(Change::Unchanged) => {
                     unchanged += 1;
                     continue;
                 }
-                Some(Change::Created) => "+",
-                Some(Change::Changed) => "~",
-                None => "!",
+                Some(Change::Created) => ("+", GREEN),
+                Some(Change::Changed) => ("~", YELLOW),
+                None => ("!", RED),
             };
-            text += &format!("{mark} {} ({}, {})\n", line.object, line.phase, line.origin);
+            let object = self.painted(&format!("{mark} {}", line.object), color);
+            text += &format!("{object} ({}, {})\n", line.phase, line.origin);
             for field in &line.fields {
-                text += &format!("    {}: {} -> {}\n", field.field, side(field.from.as_ref()), side(field.to.as_ref()));
+                let from = self.painted(&side(field.from.as_ref()), RED);
+                let to = self.painted(&side(field.to.as_ref()), GREEN);
+                text += &format!("    {}: {from} -> {to}\n", field.field);
             }
             if let Some(refused) = &line.refused {
-                text += &format!("    {refused}\n");
+                text += &format!("    {}\n", self.painted(refused, RED));
             }
             if let Some(hint) = &line.hint {
                 text += &format!("    {hint}\n");
@@ -168,4 +186,50 @@ impl output::Shown for Diff {
 
 fn side(value: Option<&Value>) -> String {
     value.map_or_else(|| "(not there)".into(), ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::output::Shown;
+
+    fn diff(paints: bool) -> Diff {
+        let line = |object: &str, change, fields, refused: Option<&str>| Line {
+            phase: "web".into(),
+            object: object.into(),
+            origin: "web.yaml:1".into(),
+            change,
+            fields,
+            refused: refused.map(str::to_owned),
+            hint: None,
+        };
+        let login = |password: &str| json!({"kind": "Secret", "data": {"password": password}});
+        let objects = vec![
+            line("Service shop/web", Some(Change::Created), Vec::new(), None),
+            line("Secret shop/login", Some(Change::Changed), changes(&login("b2xk"), &login("bmV3")), None),
+            line("ConfigMap shop/same", Some(Change::Unchanged), Vec::new(), None),
+            line("Ingress shop/web", None, Vec::new(), Some("refused: no")),
+        ];
+        Diff { digest: "d".into(), namespace: "shop".into(), objects, paints }
+    }
+
+    #[test]
+    fn what_comes_changes_and_is_refused_is_told_apart_by_colour_where_there_is_one() {
+        assert_eq!(
+            diff(true).text(),
+            "\x1b[32m+ Service shop/web\x1b[0m (web, web.yaml:1)\n\
+             \x1b[33m~ Secret shop/login\x1b[0m (web, web.yaml:1)\n\
+             \x20   data.password: \x1b[31m\"***\"\x1b[0m -> \x1b[32m\"***\"\x1b[0m\n\
+             \x1b[31m! Ingress shop/web\x1b[0m (web, web.yaml:1)\n    \x1b[31mrefused: no\x1b[0m\n\
+             3 of 4 objects would change in namespace shop\n"
+        );
+        let plain = diff(false).text();
+        assert!(
+            plain.starts_with("+ Service shop/web (web, web.yaml:1)\n~ Secret") && !plain.contains('\x1b'),
+            "{plain}"
+        );
+        assert_eq!(serde_json::to_string(&diff(true)).unwrap(), serde_json::to_string(&diff(false)).unwrap());
+    }
 }

@@ -6,7 +6,7 @@ use super::target::{self, Target};
 use crate::cli::session::Session;
 use crate::cli::table::Table;
 use crate::cli::{Done, human, output};
-use crate::cluster::ReleaseHead;
+use crate::cluster::{ReleaseHead, Releases};
 use crate::deploy::{DeployError, Release};
 
 /// List the stack's releases, or show one
@@ -69,13 +69,27 @@ pub async fn run(args: &Args, session: &Session) -> Done {
     let Some(head) = all.into_iter().find(|head| head.number == number) else {
         return Err(DeployError::NoRelease { number }.into());
     };
-    let stored = releases.read(&head.digest).await.map_err(DeployError::from)?;
-    let release = Release::from_bytes(&stored)?;
+    let release = stored(&releases, &head).await?;
     let phases = release.phases.iter().map(|phase| OnePhase {
         name: phase.name.clone(),
         objects: phase.manifests.iter().map(|manifest| manifest.id.to_string()).collect(),
     });
     session.print(&One { head, phases: phases.collect() })
+}
+
+/// The release of this head, as it was recorded.
+///
+/// # Errors
+/// `DamagedRelease` when what is stored is another one.
+pub async fn stored(releases: &Releases<'_>, head: &ReleaseHead) -> Result<Release, DeployError> {
+    let release = Release::from_bytes(&releases.read(&head.digest).await?)?;
+    match release.digest() {
+        digest if digest == head.digest => Ok(release),
+        digest => {
+            let reason = format!("release {} has the digest {digest} where {} was recorded", head.number, head.digest);
+            Err(DeployError::DamagedRelease { reason })
+        }
+    }
 }
 
 impl output::Shown for List {

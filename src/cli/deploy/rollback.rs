@@ -1,10 +1,11 @@
 //! `drydock rollback`
 
+use super::releases::stored;
 use super::target::{self, Target};
 use super::{How, lead};
 use crate::cli::Done;
 use crate::cli::session::Session;
-use crate::deploy::{DeployError, Release};
+use crate::deploy::DeployError;
 use crate::point::Home;
 
 /// Deploy an earlier release again: manifests alone, never data
@@ -37,8 +38,7 @@ pub async fn run(args: &Args, session: &Session) -> Done {
         Some(number) => all.iter().find(|head| head.number == number).ok_or(DeployError::NoRelease { number })?,
         None => all.last().ok_or(DeployError::NoReleases)?,
     };
-    let stored = releases.read(&found.digest).await.map_err(DeployError::from)?;
-    let release = Release::from_bytes(&stored)?;
+    let release = stored(&releases, found).await?;
     let home = Home::open(stack).await?;
     lead(&home, release, None, &args.target, &args.how, session).await
 }

@@ -99,11 +99,9 @@ impl Cluster {
         id: &ObjectId,
         namespace: &str,
     ) -> Result<Vec<Value>, ClusterError> {
-        let Some(labels) = object["spec"]["selector"]["matchLabels"].as_object() else { return Ok(Vec::new()) };
-        let labels: Vec<String> =
-            labels.iter().map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default())).collect();
+        let Some(selector) = selector(&object["spec"]["selector"]) else { return Ok(Vec::new()) };
         let pods = self.pods(id, namespace).await?;
-        let found = pods.list(&ListParams::default().labels(&labels.join(","))).await;
+        let found = pods.list(&ListParams::default().labels(&selector)).await;
         let found = found.map_err(|error| ClusterError::of(error, Doing::Read, id))?;
         Ok(found.into_iter().map(|pod| serde_json::to_value(pod).expect("what came as JSON is JSON")).collect())
     }
@@ -113,5 +111,45 @@ impl Cluster {
         let pod =
             ObjectId { api_version: "v1".into(), kind: "Pod".into(), namespace: Some(namespace), name: String::new() };
         self.api(&pod, "").await
+    }
+}
+
+/// A LabelSelector as a list of pods takes it; none where it selects by nothing, or by what this program does not know.
+fn selector(selector: &Value) -> Option<String> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let labels = selector["matchLabels"].as_object().into_iter().flatten();
+    let mut parts = labels.map(|(name, value)| Some(format!("{name}={}", text(value)?))).collect::<Option<Vec<_>>>()?;
+    for one in selector["matchExpressions"].as_array().into_iter().flatten() {
+        let key = text(&one["key"])?;
+        let values = || -> Option<String> {
+            let values = one["values"].as_array()?.iter().map(text).collect::<Option<Vec<_>>>()?;
+            Some(values.join(","))
+        };
+        parts.push(match one["operator"].as_str()? {
+            "In" => format!("{key} in ({})", values()?),
+            "NotIn" => format!("{key} notin ({})", values()?),
+            "Exists" => key,
+            "DoesNotExist" => format!("!{key}"),
+            _ => return None,
+        });
+    }
+    (!parts.is_empty()).then(|| parts.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_selector_may_have_labels_and_expressions() {
+        let both = json!({"matchLabels": {"app": "web"}, "matchExpressions": [
+            {"key": "tier", "operator": "In", "values": ["a", "b"]}, {"key": "old", "operator": "DoesNotExist"},
+            {"key": "track", "operator": "NotIn", "values": ["canary"]}, {"key": "release", "operator": "Exists"}]});
+        assert_eq!(selector(&both).unwrap(), "app=web,tier in (a,b),!old,track notin (canary),release");
+        let newer = json!({"matchLabels": {"app": "web"}, "matchExpressions": [{"key": "n", "operator": "Gt"}]});
+        assert_eq!(selector(&newer), None, "other pods than its own would explain nothing");
+        assert_eq!((selector(&Value::Null), selector(&json!({}))), (None, None));
     }
 }
