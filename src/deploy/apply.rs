@@ -10,10 +10,9 @@ use tokio::time::Instant;
 use super::error::DeployError;
 use super::order::wave;
 use super::plan::Told;
-use super::work::{AWAY, PhaseDone, Ready, TOGETHER, Work, of, pause, stopped};
+use super::work::{AWAY, Outage, PhaseDone, Ready, TOGETHER, Work, of, pause, stopped};
 use crate::cluster::{Applying, Change, Manifest};
 use crate::context::Context;
-use crate::failure::{Category, Failure};
 
 impl Work<'_> {
     pub(super) async fn apply(
@@ -97,12 +96,13 @@ impl Work<'_> {
         cx: &Context,
     ) -> Result<Change, DeployError> {
         let begun = Instant::now();
+        let outage = Outage::default();
         let how = Applying { namespace: &told.namespace, force: told.force, dry_run: false };
         loop {
             stopped(cx)?;
             match ready.acting.apply(manifest, how).await {
                 Ok(applied) => return Ok(applied.change),
-                Err(error) if error.category() == Category::Unavailable && begun.elapsed() < AWAY => {
+                Err(error) if begun.elapsed() < AWAY && outage.may_pass(&error) => {
                     tracing::warn!(object = %manifest.id, %error, "the API server is asked again");
                     pause(Duration::from_secs(1), cx).await;
                 }

@@ -9,10 +9,9 @@ use tokio::time::Instant;
 
 use super::error::DeployError;
 use super::plan::Told;
-use super::work::{LOOK, Ready, TOGETHER, Trouble, Work, of, pause, stopped};
+use super::work::{LOOK, Outage, Ready, TOGETHER, Trouble, Work, of, pause, stopped};
 use crate::cluster::{Health, ObjectId, Story, may_be_unhealthy};
 use crate::context::Context;
-use crate::failure::{Category, Failure};
 
 /// An image that cannot be pulled may be a registry's hiccup; what is stuck for so long is told instead of waited for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(45);
@@ -51,14 +50,14 @@ impl Work<'_> {
     ) -> Result<(), DeployError> {
         let begun = Instant::now();
         let mut stuck: Option<(ObjectId, Instant)> = None;
+        let outage = Outage::default();
         loop {
             stopped(cx)?;
-            let looked: Vec<(&ObjectId, Health)> = stream::iter(ids.iter().map(|id| async {
+            let outage = &outage;
+            let looked: Vec<(&ObjectId, Health)> = stream::iter(ids.iter().map(|id| async move {
                 let health = match ready.acting.health(id, &told.namespace).await {
                     Ok(health) => health,
-                    Err(error) if error.category() == Category::Unavailable => {
-                        Health::Waiting { why: error.to_string() }
-                    }
+                    Err(error) if outage.may_pass(&error) => Health::Waiting { why: error.to_string() },
                     Err(error) => return Err(error),
                 };
                 Ok((*id, health))

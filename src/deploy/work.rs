@@ -1,6 +1,7 @@
 //! What the steps of a deploy do. Each can be done again: objects are applied, not created, and what is healthy is so again.
 //! Nothing is undone: half a release that was stopped is what the next deploy, or a rollback, begins with.
 
+use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,8 +14,9 @@ use tokio::time::Instant;
 use super::error::DeployError;
 use super::plan::{Stage, Told};
 use super::release::{Release, ReleasePhase};
-use crate::cluster::{Cluster, ReleaseHead, Story};
+use crate::cluster::{Cluster, ClusterError, ReleaseHead, Story};
 use crate::context::Context;
+use crate::failure::{Category, Failure};
 use crate::run::{PlannedStep, Probe, RunId, Step, StepError, Steps};
 use crate::stack::Stack;
 
@@ -24,6 +26,25 @@ pub(super) const TOGETHER: usize = 16;
 pub(super) const LOOK: Duration = Duration::from_millis(500);
 /// An API server that restarts is back by then; and a definition is established.
 pub(super) const AWAY: Duration = Duration::from_secs(60);
+
+/// An API server that has just come back refuses what is allowed until it has read the roles.
+const SETTLED: Duration = Duration::from_secs(15);
+
+/// Tells an API server that is away, or has just come back, from one that says no.
+#[derive(Default)]
+pub(super) struct Outage(Cell<Option<Instant>>);
+
+impl Outage {
+    /// Whether what was refused is to be asked again.
+    pub(super) fn may_pass(&self, error: &ClusterError) -> bool {
+        if error.category() == Category::Unavailable {
+            self.0.set(Some(Instant::now()));
+            return true;
+        }
+        let just_back = self.0.get().is_some_and(|seen| seen.elapsed() < SETTLED);
+        just_back && matches!(error, ClusterError::Forbidden { .. })
+    }
+}
 
 /// What this process learned.
 #[derive(Debug, Clone, Default, Serialize)]
